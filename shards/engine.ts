@@ -1,0 +1,73 @@
+/**
+ * The seam between the worker's network side and its arithmetic. A ShardEngine owns the ONNX session of one
+ * layer range, the key/value caches of all sessions on it, and at the tail the sampler and verification.
+ * It knows nothing of sockets, frames or epochs: it is handed passes that may run, one at a time.
+ *
+ * Hidden rows and logits are row-major: hidden [rows, H], logits [rows, V].
+ */
+import type { Sampling } from './sampler.ts';
+import type { Verdict } from './verify.ts';
+
+/** What the tail alone needs to know of a session (the verdict stream's OPEN frame). */
+export interface TailOptions {
+  readonly sampling: Sampling;
+  /** Tokens of the prompt: output token n sits at position promptLength + n. */
+  readonly promptLength: number;
+  /** Ids that end an answer. */
+  readonly eosIds: readonly number[];
+  /** eos is masked until so many output tokens exist. */
+  readonly minTokens: number;
+  /** Never end at eos (benchmarks). */
+  readonly ignoreEos: boolean;
+}
+
+/** Rows of another session that a new one starts from: `length` positions of `donor` are copied. */
+export interface Adoption {
+  readonly donor: string;
+  readonly length: number;
+}
+
+/** One pass of one session through this range. */
+export interface ForwardPass {
+  readonly session: string;
+  /** Index of ids[0] in its sequence. The cache forgets everything from here on before the pass. */
+  readonly position: number;
+  /** Token ids [rows]. Every range gets them: the tail verifies against them. */
+  readonly ids: Uint32Array;
+  /** Hidden rows [rows, H] of the range before, or null at the first range. */
+  readonly hidden: Float32Array | null;
+  /** Rows before this index need neither head nor verdict; ids.length means none does (prefill). */
+  readonly headFrom: number;
+}
+
+export interface PassResult {
+  /** Hidden rows [rows, H] for the next range; null at the tail. */
+  readonly hidden: Float32Array | null;
+  /** At the tail, if any row wanted a head; null otherwise. */
+  readonly verdict: Verdict | null;
+  /** Time inside the engine, µs. */
+  readonly runUs: number;
+}
+
+export interface EngineLoad {
+  readonly sessions: number;
+  readonly kvBytes: number;
+  readonly kvBytesMax: number;
+  readonly passes: number;
+  readonly rows: number;
+}
+
+/** All methods throw ShardError. One pass at a time: the caller waits for a result before the next `forward`. */
+export interface ShardEngine {
+  /** Makes an empty cache, or one that starts with the donor's rows. Throws kv_budget, unknown_session (donor). */
+  open(session: string, adopt: Adoption | null): Promise<void>;
+  /** Tail only; must come before the first pass that wants a head. */
+  openTail(session: string, options: TailOptions): Promise<void>;
+  /** Throws gap (detail.length), unknown_session, kv_budget, engine_failed. */
+  forward(pass: ForwardPass): Promise<PassResult>;
+  /** `keep` leaves the cache as an idle donor until evicted, `free` gives its memory back. Unknown ids are fine. */
+  close(session: string, mode: 'keep' | 'free'): Promise<void>;
+  load(): Promise<EngineLoad>;
+  /** Ends the engine after the pass in flight. */
+  dispose(): Promise<void>;
+}

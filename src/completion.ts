@@ -1,0 +1,90 @@
+/**
+ * The spine between text and tokens: a chat becomes ids, ids become a session, committed ids become text deltas.
+ * Strings live here and in text/ only; below this file there are token ids, above it JSON.
+ */
+
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+/** Which drafter and how long: the `speculation` extension of a request. */
+export interface SpeculationOptions {
+  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm';
+  readonly draftLength: number | 'auto';
+}
+
+export interface CompletionRequest {
+  readonly messages: readonly ChatMessage[];
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly minP: number;
+  /** 64-bit seed, or null: one is drawn. */
+  readonly seed: bigint | null;
+  /** null: up to the end of the context. */
+  readonly maxTokens: number | null;
+  readonly stop: readonly string[];
+  /** Text that the client expects in the answer; '' is a valid prediction without effect. */
+  readonly prediction: string | null;
+  readonly speculation: SpeculationOptions;
+  /** Whose drafts may profit from this text. */
+  readonly owner: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly cachedTokens: number;
+  readonly acceptedPredictionTokens: number;
+  readonly rejectedPredictionTokens: number;
+}
+
+/** What one answer cost and gained; snake_case only at the edge. */
+export interface CompletionMetrics {
+  readonly timeToFirstTokenMs: number;
+  readonly generationMs: number;
+  readonly queueMs: number;
+  /** Output tokens after the first per second of generation. */
+  readonly tokensPerSecond: number;
+  readonly rounds: number;
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
+  /** Committed tokens per round. */
+  readonly meanAcceptedLength: number;
+  /** Share of drafts whose token at index i was accepted, given that those before it were. */
+  readonly acceptancePerPosition: readonly number[];
+  /** Bytes sent and received by the gateway on shard links, per output token, after the prompt. */
+  readonly linkBytesPerToken: number;
+  /** Sum over rounds: time in links and queues, time in the workers' engines, time drafting, ms. */
+  readonly linkMs: number;
+  readonly computeMs: number;
+  readonly draftMs: number;
+  readonly drafters: Readonly<Record<string, number>>;
+}
+
+/**
+ * 'text' events carry the deltas of one round, one per committed token in order; a token whose bytes end inside a
+ * character, or that may begin a stop string, has delta '' and its text comes with a later one.
+ */
+export type CompletionEvent =
+  | { readonly type: 'text'; readonly deltas: readonly string[] }
+  | {
+      readonly type: 'finish';
+      readonly reason: 'stop' | 'length';
+      readonly usage: Usage;
+      readonly metrics: CompletionMetrics;
+      readonly seed: bigint;
+    };
+
+/** A started answer. Iterating drives nothing: the session runs on; leaving the loop or aborting ends it. */
+export interface Completion {
+  readonly promptTokens: number;
+  readonly events: AsyncIterable<CompletionEvent>;
+}
+
+/** What the routes are handed. `start` throws GatewayError: context_length_exceeded, queue_full, model_loading, … */
+export interface CompletionService {
+  start(request: CompletionRequest): Promise<Completion>;
+}

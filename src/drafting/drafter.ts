@@ -1,0 +1,99 @@
+/**
+ * The seam of drafting: whatever guesses ahead of the target. Four verbs, batch-first, counters per position
+ * (shape after llama.cpp's speculative drafters). A drafter may be wrong at will: verification decides what counts.
+ */
+import type { Verdict } from '../../shards/verify.ts';
+
+/** What a drafter may see of a session. `tokens` grows by committed ids only. */
+export interface Sequence {
+  readonly id: string;
+  /** Prompt, then output. */
+  readonly tokens: readonly number[];
+  readonly promptLength: number;
+  /** Ids of the client's predicted output (OpenAI `prediction`), or null. */
+  readonly prediction: Uint32Array | null;
+  /** Whose text this is; stores of earlier outputs never cross owners. */
+  readonly owner: string;
+}
+
+export interface DraftRequest {
+  readonly sequence: Sequence;
+  /** Upper bound for ids; 0 is allowed and gives an empty draft. */
+  readonly draftTokensMax: number;
+}
+
+/** Probabilities of the K likeliest ids at one draft position. */
+export interface SparseProbs {
+  readonly ids: Uint32Array;
+  readonly probs: Float32Array;
+}
+
+export interface Draft {
+  readonly ids: Uint32Array;
+  /** Per token the sparse draft probabilities, or null for a point mass. */
+  readonly probs: readonly SparseProbs[] | null;
+  /** Name of the drafter that made it: 'none', 'ngram', 'lm'. */
+  readonly source: string;
+  /** Tokens of context that the match behind this draft agreed on; 0 where that has no meaning. */
+  readonly matchLength: number;
+  /** How many of ids were copied from the client's prediction (a prefix of ids). */
+  readonly fromPrediction: number;
+  /** Wall time of making it, ms. */
+  readonly draftMs: number;
+}
+
+export const emptyDraft: Draft = {
+  ids: new Uint32Array(0),
+  probs: null,
+  source: 'none',
+  matchLength: 0,
+  fromPrediction: 0,
+  draftMs: 0,
+};
+
+/** What became of a draft: handed to `observe` after the committed ids were appended to sequence.tokens. */
+export interface DraftOutcome {
+  readonly draft: Draft;
+  readonly verdict: Verdict;
+  /** Time from the frame's departure to its verdict, ms. */
+  readonly roundMs: number;
+}
+
+/** Counters of one drafter; position i counts the (i+1)-th token of a draft. */
+export interface DraftCounters {
+  drafts: number;
+  drafted: number;
+  accepted: number;
+  /** How often position i was offered with all before it accepted, and how often it was then accepted. */
+  readonly offeredAt: number[];
+  readonly acceptedAt: number[];
+  draftMs: number;
+}
+
+export interface Drafter {
+  readonly name: string;
+  readonly counters: DraftCounters;
+  open(sequence: Sequence): void;
+  observe(sequence: Sequence, outcome: DraftOutcome): void;
+  /** One draft per request, in order. Rejects only when aborted; a drafter that fails drafts nothing. */
+  draft(requests: readonly DraftRequest[], signal: AbortSignal): Promise<Draft[]>;
+  close(sequence: Sequence): void;
+  /** Ends threads and frees memory. */
+  dispose(): Promise<void>;
+}
+
+export function newDraftCounters(): DraftCounters {
+  return { drafts: 0, drafted: 0, accepted: 0, offeredAt: [], acceptedAt: [], draftMs: 0 };
+}
+
+/** Adds one verdict on one draft to its counters. */
+export function countOutcome(counters: DraftCounters, { draft, verdict }: DraftOutcome): void {
+  counters.drafts += 1;
+  counters.drafted += draft.ids.length;
+  counters.accepted += verdict.accepted;
+  counters.draftMs += draft.draftMs;
+  for (let i = 0; i < draft.ids.length && i <= verdict.accepted; i++) {
+    counters.offeredAt[i] = (counters.offeredAt[i] ?? 0) + 1;
+    if (i < verdict.accepted) counters.acceptedAt[i] = (counters.acceptedAt[i] ?? 0) + 1;
+  }
+}
