@@ -40,7 +40,11 @@ export class ShardError extends Error {
   readonly code: ShardErrorCode;
   readonly detail: ShardErrorDetail;
 
-  constructor(code: ShardErrorCode, message: string, options: { detail?: ShardErrorDetail; cause?: unknown } = {}) {
+  constructor(
+    code: ShardErrorCode,
+    message: string,
+    options: { detail?: ShardErrorDetail; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'ShardError';
     this.code = code;

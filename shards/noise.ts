@@ -53,5 +53,8 @@ export function uniform(seed: Seed, position: number, stream: number): number {
 /** Seed of choice c of n: choice 0 is the seed itself, so n = 1 and n > 1 share their first answer. */
 export function choiceSeed(seed: Seed, choice: number): Seed {
   if (choice === 0) return seed;
-  return { low: mix(seed.low ^ Math.imul(choice, 0x9e3779b1)), high: mix(seed.high ^ Math.imul(choice, 0x85ebca6b)) };
+  return {
+    low: mix(seed.low ^ Math.imul(choice, 0x9e3779b1)),
+    high: mix(seed.high ^ Math.imul(choice, 0x85ebca6b)),
+  };
 }
