@@ -2,16 +2,11 @@
  * The spine between text and tokens: a chat becomes ids, ids become a session, committed ids become text deltas.
  * Strings live here and in text/ only; below this file there are token ids, above it JSON.
  */
+import type { DraftPolicy } from './drafting/drafter.ts';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
-}
-
-/** Which drafter and how long: the `speculation` extension of a request. */
-export interface SpeculationOptions {
-  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm';
-  readonly draftLength: number | 'auto';
 }
 
 export interface CompletionRequest {
@@ -27,7 +22,7 @@ export interface CompletionRequest {
   readonly stop: readonly string[];
   /** Text that the client expects in the answer; '' is a valid prediction without effect. */
   readonly prediction: string | null;
-  readonly speculation: SpeculationOptions;
+  readonly speculation: DraftPolicy;
   /** Whose drafts may profit from this text. */
   readonly owner: string;
   readonly signal: AbortSignal;

@@ -69,8 +69,8 @@ export const emptyDraft: Draft = {
 export interface DraftOutcome {
   readonly draft: Draft;
   readonly verdict: Verdict;
-  /** Time from the frame's departure to its verdict, ms. */
-  readonly roundMs: number;
+  /** Time from the frame's departure to its verdict, ms; null for a round that carried a prompt. */
+  readonly roundMs: number | null;
 }
 
 /** Counters of one drafter; position i counts the (i+1)-th token of a draft. */

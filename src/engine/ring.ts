@@ -1,0 +1,43 @@
+/**
+ * The ring as the scheduler sees it: frames go in at the first range, verdicts come back from the tail. Which
+ * workers, which topology and which sockets is pipeline.ts's matter (and a simulation's in tests).
+ */
+import type { TailOptions } from '../../shards/engine.ts';
+import type { Verdict } from '../../shards/verify.ts';
+import type { Frame } from './session.ts';
+
+/** A verdict with the coordinates of the frame it answers and what the stages spent on it. */
+export interface RingVerdict {
+  readonly epoch: number;
+  readonly round: number;
+  readonly position: number;
+  readonly verdict: Verdict;
+  /** Per stage, in the order of the ring, µs. */
+  readonly stages: readonly { readonly queueUs: number; readonly runUs: number }[];
+}
+
+export interface RingHandlers {
+  onVerdict(verdict: RingVerdict): void;
+  /** At most once; the stream is dead afterwards. */
+  onError(error: unknown): void;
+}
+
+export interface RingStream {
+  forward(frame: Frame): void;
+  /** Bytes sent and received on the gateway's links for this session so far. */
+  linkBytes(): number;
+  /** `keep` leaves the caches as idle donors, `free` gives their memory back. Idempotent. */
+  close(mode: 'keep' | 'free'): void;
+}
+
+export interface RingOpen {
+  readonly session: string;
+  readonly tail: TailOptions;
+  /** Time that the session may still take, ms. */
+  readonly remainingMs: number;
+}
+
+export interface Ring {
+  /** Throws GatewayError when there is no complete route now. */
+  open(options: RingOpen, handlers: RingHandlers): RingStream;
+}

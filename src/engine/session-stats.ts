@@ -1,0 +1,58 @@
+/** What one session cost and gained, counted where it happens; completion.ts turns it into the metrics object. */
+import type { Verdict } from '../../shards/verify.ts';
+import type { Draft } from '../drafting/drafter.ts';
+
+/** One settled round, all times in ms. */
+export interface RoundRecord {
+  /** Rows that the tail gave a head: draft tokens + 1. */
+  readonly rows: number;
+  readonly drafted: number;
+  readonly accepted: number;
+  readonly committed: number;
+  readonly source: string;
+  readonly draftMs: number;
+  /** Departure of the frame to arrival of its verdict. */
+  readonly roundMs: number;
+  /** Sum over the stages of time inside engines, and of time waiting for one. */
+  readonly computeMs: number;
+  readonly queueMs: number;
+  /** True for the round that carried the prompt. */
+  readonly opening: boolean;
+}
+
+export interface SessionStats {
+  readonly submittedMs: number;
+  startedMs: number;
+  firstTokenMs: number;
+  finishedMs: number;
+  readonly rounds: RoundRecord[];
+  acceptedPredictionTokens: number;
+  rejectedPredictionTokens: number;
+  /** Bytes on the gateway's links up to the first verdict, and in all. */
+  openingLinkBytes: number;
+  linkBytes: number;
+}
+
+export function newSessionStats(nowMs: number): SessionStats {
+  return {
+    submittedMs: nowMs,
+    startedMs: nowMs,
+    firstTokenMs: nowMs,
+    finishedMs: nowMs,
+    rounds: [],
+    acceptedPredictionTokens: 0,
+    rejectedPredictionTokens: 0,
+    openingLinkBytes: 0,
+    linkBytes: 0,
+  };
+}
+
+/**
+ * OpenAI's predicted-output accounting: accepted are prediction tokens that the target confirmed, rejected are
+ * those that were tried and refused; tokens of other drafters are neither.
+ */
+export function countPrediction(stats: SessionStats, draft: Draft, verdict: Verdict): void {
+  const accepted = Math.min(draft.fromPrediction, verdict.accepted);
+  stats.acceptedPredictionTokens += accepted;
+  stats.rejectedPredictionTokens += draft.fromPrediction - accepted;
+}

@@ -1,0 +1,135 @@
+/**
+ * One answer in the making: its tokens, and where it stands on the ring. Holds no sockets and no timers; the
+ * scheduler asks it which frames to send and tells it what came back.
+ *
+ * Invariant: `tokens` are final. The ring's caches are right for positions [0, tokens.length - 1): the last
+ * committed token is always the first row of the next frame, so a rejected draft needs no rollback message — the
+ * next frame's position is the rollback (petals: position is the only cache coordinate).
+ */
+import type { Sampling } from '../../shards/sampler.ts';
+import type { Verdict } from '../../shards/verify.ts';
+import type { Draft, DraftPolicy, Sequence } from '../drafting/drafter.ts';
+import type { SessionStats } from './session-stats.ts';
+
+/** Prompt rows in one frame: small enough that a verify frame of another session never waits long behind one. */
+export const prefillChunkRows = 64;
+
+export type FinishReason = 'stop' | 'length';
+
+/** Where committed tokens go. All methods are called from the step loop and must not block. */
+export interface TokenSink {
+  /** Takes the ids of one round. Returns how many of them belong to the answer if it ends within them, else null. */
+  commit(ids: Uint32Array): number | null;
+  /** Tokens handed over that the client has not read: a slow reader slows only its own session. */
+  backlogTokens(): number;
+  end(reason: FinishReason, stats: SessionStats): void;
+  fail(error: unknown): void;
+}
+
+export interface SessionRequest {
+  /** At least one id. */
+  readonly promptIds: readonly number[];
+  readonly sampling: Sampling;
+  /** >= 1; promptIds.length + maxTokens fits the context. */
+  readonly maxTokens: number;
+  readonly minTokens: number;
+  readonly ignoreEos: boolean;
+  readonly eosIds: readonly number[];
+  readonly prediction: Uint32Array | null;
+  readonly speculation: DraftPolicy;
+  readonly owner: string;
+  readonly signal: AbortSignal;
+  readonly sink: TokenSink;
+}
+
+/**
+ * waiting: not yet on the ring. prefill: prompt sent, nothing committed. decode: at least one verdict came.
+ * finished, failed: off the ring, the sink was told.
+ */
+export type SessionStatus = 'waiting' | 'prefill' | 'decode' | 'finished' | 'failed';
+
+/** One frame for the ring; the wire adds nothing but bytes. */
+export interface Frame {
+  readonly epoch: number;
+  readonly round: number;
+  readonly position: number;
+  readonly ids: Uint32Array;
+  /** Rows before this one get no verdict; ids.length: none does. */
+  readonly headFrom: number;
+}
+
+export class Session implements Sequence {
+  readonly id: string;
+  readonly request: SessionRequest;
+  readonly tokens: number[];
+  readonly promptLength: number;
+  readonly prediction: Uint32Array | null;
+  readonly owner: string;
+  readonly sampling: Sampling;
+  status: SessionStatus = 'waiting';
+  private epoch = 1;
+  private round = 0;
+  /** Positions [0, sent) are on the ring for good; the next frame starts here. */
+  private sent = 0;
+
+  constructor(id: string, request: SessionRequest) {
+    this.id = id;
+    this.request = request;
+    this.tokens = [...request.promptIds];
+    this.promptLength = request.promptIds.length;
+    this.prediction = request.prediction;
+    this.owner = request.owner;
+    this.sampling = request.sampling;
+  }
+
+  get outputLength(): number {
+    return this.tokens.length - this.promptLength;
+  }
+
+  /** Most tokens that a draft may have: a verdict commits one more, and max_tokens is never exceeded. */
+  get draftTokensMax(): number {
+    return Math.max(0, this.request.maxTokens - this.outputLength - 1);
+  }
+
+  /**
+   * The prompt in chunks that need no verdict and no draft, so they leave at once and flow through the stages one
+   * behind the other. At least one prompt token stays for the first round's frame.
+   */
+  prefillFrames(): Frame[] {
+    const frames: Frame[] = [];
+    while (this.tokens.length - this.sent > prefillChunkRows) {
+      const ids = Uint32Array.from(this.tokens.slice(this.sent, this.sent + prefillChunkRows));
+      frames.push(this.frame(this.sent, ids, ids.length));
+      this.sent += ids.length;
+    }
+    return frames;
+  }
+
+  /** The frame of a round: the final tokens that the ring has not seen (one, after the first round) and the draft. */
+  roundFrame(draft: Draft): Frame {
+    const known = this.tokens.slice(this.sent);
+    const ids = Uint32Array.from([...known, ...draft.ids]);
+    return this.frame(this.sent, ids, known.length - 1);
+  }
+
+  /**
+   * Takes over a verdict. Returns how the answer goes on: null, or the reason it ends. `kept` ids are appended;
+   * the sink may cut a round short (stop strings).
+   */
+  settle(verdict: Verdict, draft: Draft): FinishReason | null {
+    // A rejected row leaves wrong rows in the caches: whatever was sent after it is stale.
+    if (verdict.accepted < draft.ids.length) this.epoch += 1;
+    this.status = 'decode';
+    const cut = this.request.sink.commit(verdict.ids);
+    const kept = cut === null ? verdict.ids : verdict.ids.subarray(0, cut);
+    for (const id of kept) this.tokens.push(id);
+    this.sent = this.tokens.length - 1;
+    if (cut !== null || verdict.finished) return 'stop';
+    return this.outputLength >= this.request.maxTokens ? 'length' : null;
+  }
+
+  private frame(position: number, ids: Uint32Array, headFrom: number): Frame {
+    this.round += 1;
+    return { epoch: this.epoch, round: this.round, position, ids, headFrom };
+  }
+}
