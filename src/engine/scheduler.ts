@@ -31,7 +31,11 @@ export interface SchedulerOptions {
   readonly now: () => number;
   readonly newSessionId: () => string;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
-  readonly onEnd?: (session: Session, outcome: FinishReason | 'failed' | 'cancelled', stats: SessionStats) => void;
+  readonly onEnd?: (
+    session: Session,
+    outcome: FinishReason | 'failed' | 'cancelled',
+    stats: SessionStats,
+  ) => void;
 }
 
 export interface SchedulerLoad {
@@ -223,7 +227,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     session.status = complete ? 'finished' : 'failed';
     stream?.close(complete ? 'keep' : 'free');
     if (complete) session.request.sink.end(outcome, stats);
-    else session.request.sink.fail(error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'));
+    else
+      session.request.sink.fail(
+        error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'),
+      );
     options.onEnd?.(session, outcome, stats);
   }
 
@@ -232,7 +239,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       if (closed) throw new GatewayError('draining', 'The gateway is shutting down.');
       const waiting = [...entries.values()].filter(({ session }) => session.status === 'waiting').length;
       if (waiting >= limits.queuedMax) {
-        throw new GatewayError('queue_full', `${waiting} requests are waiting already; try again in a moment.`);
+        throw new GatewayError(
+          'queue_full',
+          `${waiting} requests are waiting already; try again in a moment.`,
+        );
       }
       const session = new Session(options.newSessionId(), request);
       const onAbort = (): void => post({ type: 'cancel', entry });
