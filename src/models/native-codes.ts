@@ -3,12 +3,12 @@
  * code and scale give back exactly the dequantised weight; types of 5 and 6 bits are widened to 8. `eightBitCodes`
  * quantises float weights, symmetric, for what has no codes of its own or is asked to be 8 bit.
  */
-import { blockFormats } from './block-formats.ts';
-import { newUnpackedBlock, type QuantisedTypeName, unpackers } from './block-unpackers.ts';
+import { blockFormats, type GgufTypeName } from './block-formats.ts';
+import { isQuantised, newUnpackedBlock, unpackers } from './block-unpackers.ts';
 import { ModelFileError } from './model-file-error.ts';
 
 /** w = (code - 2^(bits-1)) * scale, or code * scale + minimum where there are minimums. */
-export interface NBitsWeights {
+export interface NativeCodes {
   readonly bits: 4 | 8;
   /** Elements that share a scale. */
   readonly block: 16 | 32;
@@ -23,15 +23,12 @@ export interface NBitsWeights {
 const EIGHT_BIT_BLOCK = 32;
 
 /**
- * The stored bytes of a [rows, cols] tensor → its codes, unchanged. Throws ModelFileError: unsupported when cols is not a
- * multiple of the block, corrupt when the bytes are not those of so many elements.
+ * The stored bytes of a [rows, cols] tensor → its codes, unchanged. Throws ModelFileError: unsupported when the type has no
+ * codes (plain floats) or cols is not a multiple of its block, corrupt when the bytes are not those of so many elements.
  */
-export function nativeCodes(
-  type: QuantisedTypeName,
-  bytes: Uint8Array,
-  rows: number,
-  cols: number,
-): NBitsWeights {
+export function nativeCodes(type: GgufTypeName, bytes: Uint8Array, rows: number, cols: number): NativeCodes {
+  if (!isQuantised(type))
+    throw new ModelFileError('unsupported', `${type} weights are floats and have no codes`);
   const format = blockFormats[type];
   const { bits, group, zero, unpack } = unpackers[type];
   requireWholeBlocks(cols, format.elements, type);
@@ -66,7 +63,7 @@ export function nativeCodes(
  * Float weights [rows, cols] → symmetric 8-bit codes in blocks of 32, scale = largest magnitude / 127, halves rounded up.
  * Throws ModelFileError: unsupported when cols is not a multiple of 32, corrupt when a weight is not finite.
  */
-export function eightBitCodes(weights: Float32Array, rows: number, cols: number): NBitsWeights {
+export function eightBitCodes(weights: Float32Array, rows: number, cols: number): NativeCodes {
   requireWholeBlocks(cols, EIGHT_BIT_BLOCK, '8 bit');
   if (weights.length !== rows * cols) {
     throw new ModelFileError(
