@@ -3,6 +3,12 @@
  * Strings live here and in text/ only; below this file there are token ids, above it JSON.
  */
 import type { DraftPolicy } from './drafting/drafter.ts';
+import type { Scheduler } from './engine/scheduler.ts';
+import { AnswerSink } from './answer-sink.ts';
+import { completionMetrics } from './completion-metrics.ts';
+import { GatewayError } from './errors.ts';
+import type { ChatTemplate } from './text/chat-template.ts';
+import type { Tokenizer } from './text/tokenizer.ts';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';
@@ -82,4 +88,79 @@ export interface Completion {
 /** What the routes are handed. `start` throws GatewayError: context_length_exceeded, queue_full, model_loading, … */
 export interface CompletionService {
   start(request: CompletionRequest): Promise<Completion>;
+}
+
+export interface CompletionServiceOptions {
+  readonly scheduler: Scheduler;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+  /** Positions that a session may use: prompt and answer together. */
+  readonly contextLength: number;
+  /** Source of seeds for requests that bring none. */
+  readonly randomSeed: () => bigint;
+}
+
+export function createCompletionService(options: CompletionServiceOptions): CompletionService {
+  const { scheduler, tokenizer, template, contextLength } = options;
+  return {
+    async start(request) {
+      const promptIds = template.encodeChat(request.messages);
+      const maxTokens = tokenBudget(promptIds.length, request.maxTokens, contextLength);
+      const seed = BigInt.asUintN(64, request.seed ?? options.randomSeed());
+      const left = new AbortController();
+      const sink = new AnswerSink({
+        tokenizer,
+        stop: request.stop,
+        onLeave: () => left.abort(),
+        finish: (reason, stats, completionTokens) => ({
+          type: 'finish',
+          reason,
+          usage: {
+            promptTokens: promptIds.length,
+            // OpenAI bills rejected prediction tokens as completion tokens; without a prediction there are none.
+            completionTokens: completionTokens + stats.rejectedPredictionTokens,
+            cachedTokens: 0,
+            acceptedPredictionTokens: stats.acceptedPredictionTokens,
+            rejectedPredictionTokens: stats.rejectedPredictionTokens,
+          },
+          metrics: completionMetrics(stats, completionTokens),
+          seed,
+        }),
+      });
+      scheduler.submit({
+        promptIds,
+        sampling: {
+          temperature: request.temperature,
+          topK: request.topK,
+          topP: request.topP,
+          minP: request.minP,
+          seed: { low: Number(seed & 0xffffffffn), high: Number(seed >> 32n) },
+        },
+        maxTokens,
+        minTokens: 0,
+        ignoreEos: false,
+        eosIds: tokenizer.eosIds,
+        prediction: request.prediction === null ? null : Uint32Array.from(tokenizer.encodeText(request.prediction)),
+        speculation: request.speculation,
+        owner: request.owner,
+        signal: AbortSignal.any([request.signal, left.signal]),
+        sink,
+      });
+      return { promptTokens: promptIds.length, events: sink };
+    },
+  };
+}
+
+/** How many tokens the answer may have. Throws context_length_exceeded. */
+function tokenBudget(promptTokens: number, maxTokens: number | null, contextLength: number): number {
+  const room = contextLength - promptTokens;
+  if (room < 1 || (maxTokens !== null && maxTokens > room)) {
+    const asked = maxTokens === null ? '' : ` and ${maxTokens} in the completion`;
+    throw new GatewayError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${contextLength} tokens. However, your messages resulted in ${promptTokens} tokens${asked}. Please reduce the length of the messages or completion.`,
+      { param: room < 1 ? 'messages' : 'max_tokens' },
+    );
+  }
+  return maxTokens ?? room;
 }

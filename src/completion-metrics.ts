@@ -1,0 +1,53 @@
+/** SessionStats → the `metrics` object of one answer. Pure sums and quotients. */
+import type { CompletionMetrics } from './completion.ts';
+import type { RoundRecord, SessionStats } from './engine/session-stats.ts';
+
+export function completionMetrics(stats: SessionStats, completionTokens: number): CompletionMetrics {
+  const { rounds } = stats;
+  // The round that carried the prompt is time to first token, not generation.
+  const later = rounds.filter(({ opening }) => !opening);
+  const generationMs = stats.finishedMs - stats.firstTokenMs;
+  const laterTokens = sum(later, ({ committed }) => committed);
+  const computeMs = sum(later, (round) => round.computeMs);
+  return {
+    timeToFirstTokenMs: stats.firstTokenMs - stats.submittedMs,
+    generationMs,
+    queueMs: stats.startedMs - stats.submittedMs,
+    tokensPerSecond: generationMs > 0 ? (1000 * laterTokens) / generationMs : 0,
+    rounds: rounds.length,
+    draftedTokens: sum(rounds, ({ drafted }) => drafted),
+    acceptedTokens: sum(rounds, ({ accepted }) => accepted),
+    meanAcceptedLength: rounds.length > 0 ? completionTokens / rounds.length : 0,
+    acceptancePerPosition: acceptancePerPosition(rounds),
+    linkBytesPerToken: laterTokens > 0 ? (stats.linkBytes - stats.openingLinkBytes) / laterTokens : 0,
+    linkMs: sum(later, ({ roundMs }) => roundMs) - computeMs,
+    computeMs,
+    draftMs: sum(rounds, ({ draftMs }) => draftMs),
+    drafters: draftedBySource(rounds),
+  };
+}
+
+/** [i]: of the drafts whose first i tokens were right and that had one more, the share where it was right too. */
+function acceptancePerPosition(rounds: readonly RoundRecord[]): number[] {
+  const offered: number[] = [];
+  const accepted: number[] = [];
+  for (const round of rounds) {
+    for (let i = 0; i < round.drafted && i <= round.accepted; i++) {
+      offered[i] = (offered[i] ?? 0) + 1;
+      accepted[i] = (accepted[i] ?? 0) + (i < round.accepted ? 1 : 0);
+    }
+  }
+  return offered.map((count, i) => accepted[i]! / count);
+}
+
+function draftedBySource(rounds: readonly RoundRecord[]): Record<string, number> {
+  const drafted: Record<string, number> = {};
+  for (const round of rounds) {
+    if (round.drafted > 0) drafted[round.source] = (drafted[round.source] ?? 0) + round.drafted;
+  }
+  return drafted;
+}
+
+function sum(rounds: readonly RoundRecord[], of: (round: RoundRecord) => number): number {
+  return rounds.reduce((total, round) => total + of(round), 0);
+}
