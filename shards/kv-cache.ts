@@ -1,0 +1,216 @@
+/**
+ * Keys and values of one session in one layer range, and the store of all of them under a byte budget.
+ * Invariant: after `truncate(n)` a cache equals one that never grew past n; rollback moves no data.
+ * Eviction takes idle caches only, the one idle for longest first.
+ */
+import { ShardError } from './errors.ts';
+
+export interface KvShape {
+  /** Layers of the range; each has a key and a value buffer. */
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** Bytes of keys and values that one position takes. */
+export function kvBytesPerPosition({ layers, kvHeads, headDim }: KvShape): number {
+  return 2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** First capacity: a short chat fits, and the default model's is 3 MB. */
+const capacityMin = 64;
+
+export class KvCache {
+  readonly shape: KvShape;
+  /** Key, value, key, value, …: each [kvHeads, capacity, headDim]. Replaced when the cache grows. */
+  readonly buffers: Float32Array[];
+  #capacity = 0;
+  #length = 0;
+
+  constructor(shape: KvShape) {
+    this.shape = shape;
+    this.buffers = Array.from({ length: 2 * shape.layers }, () => new Float32Array(0));
+  }
+
+  /** Positions held. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Positions that fit without growing. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  get bytes(): number {
+    return this.#capacity * kvBytesPerPosition(this.shape);
+  }
+
+  /** Forgets everything from `length` on. */
+  truncate(length: number): void {
+    if (length < this.#length) this.#length = length;
+  }
+
+  /**
+   * Adds positions: the first `rows` rows of newkv [2 layers, kvHeads, passRows, headDim]. They must fit.
+   */
+  append(newkv: Float32Array, rows: number, passRows: number): void {
+    const { kvHeads, headDim } = this.shape;
+    if (this.#length + rows > this.#capacity) throw new RangeError(`${rows} rows do not fit into the cache`);
+    this.buffers.forEach((buffer, index) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const from = (index * kvHeads + head) * passRows * headDim;
+        const to = (head * this.#capacity + this.#length) * headDim;
+        buffer.set(newkv.subarray(from, from + rows * headDim), to);
+      }
+    });
+    this.#length += rows;
+  }
+
+  /** Makes room for exactly `capacity` positions, never less than it has. */
+  grow(capacity: number): void {
+    if (capacity <= this.#capacity) return;
+    const { kvHeads, headDim } = this.shape;
+    const held = this.#length * headDim;
+    this.buffers.forEach((old, index) => {
+      const wide = new Float32Array(kvHeads * capacity * headDim);
+      for (let head = 0; head < kvHeads; head++) {
+        const from = head * this.#capacity * headDim;
+        wide.set(old.subarray(from, from + held), head * capacity * headDim);
+      }
+      this.buffers[index] = wide;
+    });
+    this.#capacity = capacity;
+  }
+
+  /** Becomes a copy of the donor's first `length` positions. Must fit. */
+  copyFrom(donor: KvCache, length: number): void {
+    const { kvHeads, headDim } = this.shape;
+    if (length > this.#capacity || length > donor.length) throw new RangeError(`${length} positions cannot be copied`);
+    this.buffers.forEach((buffer, index) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const from = head * donor.capacity * headDim;
+        const rows = donor.buffers[index]!.subarray(from, from + length * headDim);
+        buffer.set(rows, head * this.#capacity * headDim);
+      }
+    });
+    this.#length = length;
+  }
+}
+
+export interface KvStoreOptions {
+  readonly shape: KvShape;
+  readonly bytesMax: number;
+  /** No cache grows beyond this: the model's context. */
+  readonly positionsMax: number;
+}
+
+export class KvStore {
+  readonly #options: KvStoreOptions;
+  readonly #active = new Map<string, KvCache>();
+  /** Insertion order is the order of becoming idle. */
+  readonly #idle = new Map<string, KvCache>();
+
+  constructor(options: KvStoreOptions) {
+    this.#options = options;
+  }
+
+  get sessions(): number {
+    return this.#active.size;
+  }
+
+  get bytes(): number {
+    let sum = 0;
+    for (const caches of [this.#active, this.#idle]) for (const cache of caches.values()) sum += cache.bytes;
+    return sum;
+  }
+
+  /** The cache of an open session. Throws unknown_session. */
+  get(session: string): KvCache {
+    const cache = this.#active.get(session);
+    if (cache === undefined) {
+      throw new ShardError('unknown_session', 'no such session is open here; open it again and send its tokens');
+    }
+    return cache;
+  }
+
+  /** Opens a session with an empty cache; one of the same name is forgotten. */
+  open(session: string): void {
+    this.free(session);
+    this.#active.set(session, new KvCache(this.#options.shape));
+  }
+
+  /**
+   * Opens a session that starts with the donor's first `length` positions, or as many as the donor holds.
+   * A session that adopts itself keeps its buffers. Throws unknown_session (no such donor), kv_budget.
+   */
+  adopt(session: string, donor: string, length: number): void {
+    const source = this.#active.get(donor) ?? this.#idle.get(donor);
+    if (source === undefined) {
+      throw new ShardError('unknown_session', 'the cache to start from is gone; open the session without it');
+    }
+    if (donor === session) {
+      this.#idle.delete(session);
+      this.#active.set(session, source);
+      source.truncate(length);
+      return;
+    }
+    this.free(session);
+    const cache = new KvCache(this.#options.shape);
+    const held = Math.min(length, source.length);
+    // The donor counts as used now: making room must not evict it.
+    if (this.#idle.delete(donor)) this.#idle.set(donor, source);
+    this.#reserve(cache, held, source);
+    cache.copyFrom(source, held);
+    this.#active.set(session, cache);
+  }
+
+  /** Room for `positions` positions in all. Throws kv_budget. */
+  reserve(session: string, positions: number): void {
+    this.#reserve(this.get(session), positions, null);
+  }
+
+  /** Keeps the cache as a donor until its memory is needed. */
+  keep(session: string): void {
+    const cache = this.#active.get(session);
+    if (cache === undefined) return;
+    this.#active.delete(session);
+    this.#idle.set(session, cache);
+  }
+
+  free(session: string): void {
+    this.#active.delete(session);
+    this.#idle.delete(session);
+  }
+
+  /** Doubles, so that a sequence is copied a bounded number of times; exact where doubling would break the budget. */
+  #reserve(cache: KvCache, positions: number, spared: KvCache | null): void {
+    if (positions <= cache.capacity) return;
+    const { positionsMax, bytesMax, shape } = this.#options;
+    const perPosition = kvBytesPerPosition(shape);
+    let capacity = Math.max(capacityMin, cache.capacity);
+    while (capacity < positions) capacity *= 2;
+    capacity = Math.max(positions, Math.min(capacity, positionsMax));
+    for (const wanted of [capacity, positions]) {
+      const needed = wanted * perPosition - cache.bytes;
+      this.#evictFor(needed, spared);
+      if (this.bytes + needed <= bytesMax) {
+        cache.grow(wanted);
+        return;
+      }
+    }
+    const needed = positions * perPosition;
+    throw new ShardError(
+      'kv_budget',
+      `${needed} bytes of keys and values do not fit: ${this.bytes} of ${bytesMax} are in use; wait for a session to end or raise the budget`,
+      { detail: { needed, used: this.bytes, max: bytesMax } },
+    );
+  }
+
+  #evictFor(needed: number, spared: KvCache | null): void {
+    for (const [session, cache] of this.#idle) {
+      if (this.bytes + needed <= this.#options.bytesMax) return;
+      if (cache !== spared) this.#idle.delete(session);
+    }
+  }
+}

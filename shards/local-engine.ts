@@ -1,0 +1,165 @@
+/**
+ * The shard engine in the calling thread (engine.ts has the seam): caches, passes, and at the tail verification.
+ * Invariant: the tokens that verdicts commit do not depend on how the sequence was cut into passes. A pass blocks its
+ * thread for as long as it runs, so servers use the same engine through engine-host.ts.
+ */
+import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
+import { ShardError } from './errors.ts';
+import { createExecutor, type Executor, type ExecutorOptions, type HeadOutput } from './executor.ts';
+import { KvStore } from './kv-cache.ts';
+import { isFirst, isTail } from './manifest.ts';
+import { chooseToken, needsLogits } from './sampler.ts';
+import { type Verdict, verify } from './verify.ts';
+
+/** Plain data: it may cross threads. */
+export interface EngineOptions extends ExecutorOptions {
+  /** Budget for keys and values of all sessions, idle ones included. */
+  readonly kvBytesMax: number;
+}
+
+/** Loads the range. Throws ShardError engine_failed. */
+export async function createLocalEngine(options: EngineOptions): Promise<ShardEngine> {
+  try {
+    return new LocalEngine(await createExecutor(options), options);
+  } catch (cause) {
+    throw new ShardError('engine_failed', `the shard ${options.onnxPath} cannot be loaded: ${reason(cause)}`, { cause });
+  }
+}
+
+class LocalEngine implements ShardEngine {
+  readonly #executor: Executor;
+  readonly #options: EngineOptions;
+  readonly #store: KvStore;
+  readonly #tails = new Map<string, TailOptions>();
+  #passes = 0;
+  #rows = 0;
+
+  constructor(executor: Executor, options: EngineOptions) {
+    const { dims, range, kvBytesMax } = options;
+    this.#executor = executor;
+    this.#options = options;
+    this.#store = new KvStore({
+      shape: { layers: range.end - range.start, kvHeads: dims.kvHeads, headDim: dims.headDim },
+      bytesMax: kvBytesMax,
+      positionsMax: dims.contextLength,
+    });
+  }
+
+  async open(session: string, adopt: Adoption | null): Promise<void> {
+    this.#tails.delete(session);
+    if (adopt === null) this.#store.open(session);
+    else this.#store.adopt(session, adopt.donor, adopt.length);
+  }
+
+  async openTail(session: string, options: TailOptions): Promise<void> {
+    if (!isTail(this.#options.range, this.#options.dims)) throw badRequest('only the last range verifies');
+    this.#store.get(session);
+    this.#tails.set(session, options);
+  }
+
+  async forward(pass: ForwardPass): Promise<PassResult> {
+    const started = performance.now();
+    const { session, position, ids, hidden, headFrom } = pass;
+    const cache = this.#store.get(session);
+    const tail = this.#check(pass, cache.length);
+    cache.truncate(position);
+    this.#store.reserve(session, position + ids.length);
+    const want = tail === null ? 'none' : headOutput(pass, tail);
+    try {
+      const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });
+      cache.append(result.newkv, ids.length, result.passRows);
+      this.#passes += 1;
+      this.#rows += ids.length;
+      const verdict = tail === null ? null : this.#verdict(pass, tail, result);
+      return { hidden: result.hidden, verdict, runUs: Math.round((performance.now() - started) * 1000) };
+    } catch (cause) {
+      // What the cache holds is not known any more.
+      this.#forget(session);
+      throw new ShardError('engine_failed', `the pass failed: ${reason(cause)}`, { cause });
+    }
+  }
+
+  async close(session: string, mode: 'keep' | 'free'): Promise<void> {
+    if (mode === 'free') return this.#forget(session);
+    this.#tails.delete(session);
+    this.#store.keep(session);
+  }
+
+  async load(): Promise<EngineLoad> {
+    return {
+      sessions: this.#store.sessions,
+      kvBytes: this.#store.bytes,
+      kvBytesMax: this.#options.kvBytesMax,
+      passes: this.#passes,
+      rows: this.#rows,
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#executor.dispose();
+  }
+
+  /** Refuses what cannot run before anything is touched; gives the tail's options if rows want a head. */
+  #check({ session, position, ids, hidden, headFrom }: ForwardPass, length: number): TailOptions | null {
+    const { dims, range } = this.#options;
+    if (position > length) {
+      throw new ShardError('gap', `the pass starts at ${position}, ${length} positions are held; send from there`, {
+        detail: { length },
+      });
+    }
+    if (ids.length === 0) throw badRequest('a pass has at least one row');
+    if (position + ids.length > dims.contextLength) {
+      throw badRequest(`positions up to ${position + ids.length} exceed the context of ${dims.contextLength}`);
+    }
+    if (isFirst(range)) {
+      const stranger = ids.find((id) => id >= dims.vocab);
+      if (stranger !== undefined) throw badRequest(`id ${stranger} is not below ${dims.vocab}`);
+    } else if (hidden?.length !== ids.length * dims.hidden) {
+      throw badRequest(`${ids.length} hidden rows of ${dims.hidden} were expected, got ${hidden?.length ?? 0} numbers`);
+    }
+    if (headFrom < 0 || headFrom > ids.length) throw badRequest(`no row ${headFrom} in a pass of ${ids.length}`);
+    if (!isTail(range, dims) || headFrom === ids.length) return null;
+    const tail = this.#tails.get(session);
+    if (tail === undefined) throw badRequest('the tail was not told how to sample; open the verdict stream first');
+    return tail;
+  }
+
+  /** Row r sits at position + r and yields the token after it, which ids[r + 1] has guessed. */
+  #verdict(
+    { ids, position, headFrom }: ForwardPass,
+    tail: TailOptions,
+    { logits, argmax }: { logits: Float32Array | null; argmax: Uint32Array | null },
+  ): Verdict {
+    const { vocab } = this.#options.dims;
+    const first = position + headFrom + 1;
+    return verify({
+      draft: ids.subarray(headFrom + 1),
+      chooseAt: (row) => {
+        if (argmax !== null) return argmax[row]!;
+        const scores = logits!.subarray(row * vocab, (row + 1) * vocab);
+        const masked = first + row - tail.promptLength < tail.minTokens ? tail.eosIds : [];
+        return chooseToken(scores, tail.sampling, first + row, masked);
+      },
+      eosIds: tail.ignoreEos ? [] : tail.eosIds,
+    });
+  }
+
+  #forget(session: string): void {
+    this.#tails.delete(session);
+    this.#store.free(session);
+  }
+}
+
+/** The graph's own argmax is enough for greedy rows without a masked id; rows of logits cost a copy. */
+function headOutput({ position, headFrom }: ForwardPass, tail: TailOptions): HeadOutput {
+  const firstOutput = position + headFrom + 1 - tail.promptLength;
+  return needsLogits(tail.sampling) || firstOutput < tail.minTokens ? 'logits' : 'argmax';
+}
+
+function badRequest(message: string): ShardError {
+  return new ShardError('bad_request', message);
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,240 @@
+/**
+ * Decoder layers [start, end) of a llama model as one ONNX graph. Invariant: a row's bits depend on its own past
+ * alone, never on the rows beside it, on where the model was cut, or on how long the caches' buffers are. Four
+ * choices carry that, each measured: attention always sees a second row (its single-row kernel differs), a range's
+ * first norm is the fused one with a zero skip (as inside an uncut model), activations are quantised per row
+ * (accuracy level 4), and keys and values leave as plain slices of what attention made of them.
+ *
+ * Inputs: ids int64 [1, rows] or hidden [1, rows, H]; pastLength and pastEnd int64 [1] (positions before and after
+ * this pass), lastIndex and total int32 [1] (the same for attention, its extra row counted); pastKey0.. and
+ * pastValue0.. [1, kvHeads, capacity, headDim]; at the tail headFrom int64 [1], the first row that needs logits.
+ * Outputs: newkv [2 layers, kvHeads, rows, headDim] in the order key, value, key, value, …; then hidden [1, rows, H],
+ * or logits [1, rows - headFrom, V] and argmax int64 [1, rows - headFrom].
+ */
+import { isFirst, isTail, type LayerRange, type ModelDims } from '../../shards/manifest.ts';
+import { OnnxGraph, type StoredTensor } from './onnx-writer.ts';
+
+/** y = x W' with W [rows, columns] as codes: w = (code - 2^(bits-1)) * scale + the correction's share. */
+export interface CodedLinear {
+  readonly kind: 'codes';
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: 4 | 8;
+  readonly block: 16 | 32;
+  /** uint8 [rows, columns / block, block * bits / 8] */
+  readonly codes: StoredTensor;
+  /** [rows, columns / block] */
+  readonly scales: StoredTensor;
+  /** [columns / block, rows]: what formats with a minimum add to each weight of a block; multiplies block sums of x. */
+  readonly correction: StoredTensor | null;
+}
+
+export interface FloatLinear {
+  readonly kind: 'float';
+  readonly rows: number;
+  readonly columns: number;
+  /** W' [columns, rows] */
+  readonly weight: StoredTensor;
+}
+
+export type LinearWeights = CodedLinear | FloatLinear;
+
+/** Rows of the embedding: float32 [V, H], or 8-bit codes [V, H] with scales [V, H / block]. */
+export type EmbeddingWeights =
+  | { readonly kind: 'float'; readonly rows: StoredTensor }
+  | {
+      readonly kind: 'codes';
+      readonly block: 16 | 32;
+      readonly codes: StoredTensor;
+      readonly scales: StoredTensor;
+    };
+
+export interface LayerWeights {
+  readonly inputNorm: StoredTensor;
+  /** One linear whose rows are q, k, v; or the three apart where their stored forms differ. */
+  readonly qkv: readonly LinearWeights[];
+  readonly attentionOutput: LinearWeights;
+  readonly postNorm: StoredTensor;
+  readonly gate: LinearWeights;
+  readonly up: LinearWeights;
+  readonly down: LinearWeights;
+}
+
+export interface ShardWeights {
+  /** At the first range. */
+  readonly embedding: EmbeddingWeights | null;
+  readonly layers: readonly LayerWeights[];
+  /** At the tail. */
+  readonly tail: { readonly norm: StoredTensor; readonly head: LinearWeights } | null;
+  /** [positions, headDim / 2] each. */
+  readonly rope: { readonly cosines: StoredTensor; readonly sines: StoredTensor };
+}
+
+/** Above this the fp32 kernel of attention splits its inner dimension by the number of keys: bits would follow it. */
+const headDimMax = 128;
+/** "To the end" for a Slice. */
+const sliceEnd = 2n ** 40n;
+
+/** The graph file of one range. Throws RangeError for dimensions whose arithmetic is not known to be invariant. */
+export function decoderGraph(dims: ModelDims, range: LayerRange, weights: ShardWeights): Buffer {
+  if (dims.headDim > headDimMax) {
+    throw new RangeError(
+      `head size ${dims.headDim} is not supported: above ${headDimMax} results would depend on the pass size`,
+    );
+  }
+  return new DecoderGraph(dims, range, weights).encode();
+}
+
+class DecoderGraph {
+  readonly #graph = new OnnxGraph();
+  readonly #dims: ModelDims;
+  readonly #newRows: string[] = [];
+  /** Block sums of an input, shared by the linears that read it. */
+  readonly #blockSums = new Map<string, string>();
+  readonly #rope: readonly string[];
+
+  constructor(dims: ModelDims, range: LayerRange, weights: ShardWeights) {
+    const graph = this.#graph;
+    this.#dims = dims;
+    this.#rope = [graph.weight(weights.rope.cosines), graph.weight(weights.rope.sines)];
+    let hidden = this.#start(range, weights.embedding);
+    // A zero skip keeps the fused kernel of an uncut model, so cuts do not show in the bits.
+    let delta = isFirst(range) ? null : graph.node('Sub', [hidden, hidden]);
+    for (const name of ['lastIndex', 'total']) graph.input(name, 'int32', [1]);
+    for (const name of ['pastLength', 'pastEnd']) graph.input(name, 'int64', [1]);
+    weights.layers.forEach((layer, index) => {
+      let normed: string;
+      [normed, hidden] = this.#norm(hidden, delta, layer.inputNorm);
+      const attended = this.#attention(this.#stacked(normed, layer.qkv), index);
+      [normed, hidden] = this.#norm(hidden, this.#linear(attended, layer.attentionOutput), layer.postNorm);
+      delta = this.#feedForward(normed, layer);
+    });
+    graph.nodeTo(['newkv'], 'Concat', this.#newRows, { axis: 0 });
+    graph.output('newkv', 'float32', [this.#newRows.length, dims.kvHeads, 'rows', dims.headDim]);
+    if (isTail(range, dims)) this.#head(hidden, delta!, weights.tail!);
+    else this.#end(hidden, delta!);
+  }
+
+  encode(): Buffer {
+    return this.#graph.encode();
+  }
+
+  #start(range: LayerRange, embedding: EmbeddingWeights | null): string {
+    const graph = this.#graph;
+    if (!isFirst(range)) return graph.input('hiddenIn', 'float32', [1, 'rows', this.#dims.hidden]);
+    const ids = graph.input('ids', 'int64', [1, 'rows']);
+    if (embedding!.kind === 'float') return graph.node('Gather', [graph.weight(embedding!.rows), ids]);
+    const { codes, scales, block } = embedding!;
+    return graph.node(
+      'GatherBlockQuantized@com.microsoft',
+      [graph.weight(codes), ids, graph.weight(scales)],
+      {
+        bits: 8,
+        block_size: block,
+        gather_axis: 0,
+        quantize_axis: 1,
+      },
+    );
+  }
+
+  /** RMS norm of hidden + delta; gives the normed rows and the sum. */
+  #norm(hidden: string, delta: string | null, weight: StoredTensor): [normed: string, sum: string] {
+    const graph = this.#graph;
+    const epsilon = { float: this.#dims.rmsEpsilon };
+    const scale = graph.weight(weight);
+    if (delta === null) {
+      return [graph.node('SimplifiedLayerNormalization', [hidden, scale], { axis: -1, epsilon }), hidden];
+    }
+    const normed = graph.newName('normed');
+    const sum = graph.newName('sum');
+    const operator = 'SkipSimplifiedLayerNormalization@com.microsoft';
+    graph.nodeTo([normed, '', '', sum], operator, [hidden, delta, scale], { epsilon });
+    return [normed, sum];
+  }
+
+  /** Packed q, k, v rows → attended rows [1, rows, heads * headDim]; the new keys and values join #newRows. */
+  #attention(qkv: string, index: number): string {
+    const graph = this.#graph;
+    const { heads, kvHeads, headDim } = this.#dims;
+    const axisRows = graph.integers(1);
+    const last = graph.integers(-1);
+    // The last row twice: attention never sees a single row. The copy is cut off again on every output.
+    const copy = graph.node('Slice', [qkv, last, graph.integers(sliceEnd), axisRows]);
+    const padded = graph.node('Concat', [qkv, copy], { axis: 1 });
+    const past = ['Key', 'Value'].map((kind) =>
+      graph.input(`past${kind}${index}`, 'float32', [1, kvHeads, 'capacity', headDim]),
+    );
+    const present = ['Key', 'Value'].map((kind) => graph.newName(`present${kind}`));
+    const attended = graph.newName('attended');
+    const inputs = [padded, '', '', ...past, 'lastIndex', 'total', ...this.#rope];
+    graph.nodeTo([attended, ...present], 'GroupQueryAttention@com.microsoft', inputs, {
+      num_heads: heads,
+      kv_num_heads: kvHeads,
+      do_rotary: 1,
+      rotary_interleaved: 0,
+    });
+    const axisPositions = graph.integers(2);
+    for (const rows of present) {
+      this.#newRows.push(graph.node('Slice', [rows, 'pastLength', 'pastEnd', axisPositions]));
+    }
+    return graph.node('Slice', [attended, graph.integers(0), last, axisRows]);
+  }
+
+  #feedForward(normed: string, { gate, up, down }: LayerWeights): string {
+    const graph = this.#graph;
+    // QuickGelu with alpha 1 is SiLU, in one kernel.
+    const activated = graph.node('QuickGelu@com.microsoft', [this.#linear(normed, gate)], {
+      alpha: { float: 1 },
+    });
+    return this.#linear(graph.node('Mul', [activated, this.#linear(normed, up)]), down);
+  }
+
+  #head(hidden: string, delta: string, tail: NonNullable<ShardWeights['tail']>): void {
+    const graph = this.#graph;
+    const from = graph.input('headFrom', 'int64', [1]);
+    const [normed] = this.#norm(hidden, delta, tail.norm);
+    const wanted = graph.node('Slice', [normed, from, graph.integers(sliceEnd), graph.integers(1)]);
+    const logits = this.#linear(wanted, tail.head);
+    graph.nodeTo(['logits'], 'Identity', [logits]);
+    graph.output('logits', 'float32', [1, 'headRows', this.#dims.vocab]);
+    graph.nodeTo(['argmax'], 'ArgMax', [logits], { axis: -1, keepdims: 0 });
+    graph.output('argmax', 'int64', [1, 'headRows']);
+  }
+
+  #end(hidden: string, delta: string): void {
+    this.#graph.nodeTo(['hidden'], 'Add', [hidden, delta]);
+    this.#graph.output('hidden', 'float32', [1, 'rows', this.#dims.hidden]);
+  }
+
+  /** Linears of one input side by side: rows of the first, then the second, … */
+  #stacked(input: string, parts: readonly LinearWeights[]): string {
+    const outputs = parts.map((part) => this.#linear(input, part));
+    return outputs.length === 1 ? outputs[0]! : this.#graph.node('Concat', outputs, { axis: -1 });
+  }
+
+  #linear(input: string, weights: LinearWeights): string {
+    const graph = this.#graph;
+    if (weights.kind === 'float') return graph.node('MatMul', [input, graph.weight(weights.weight)]);
+    const { rows, columns, bits, block, codes, scales, correction } = weights;
+    const product = graph.node(
+      'MatMulNBits@com.microsoft',
+      [input, graph.weight(codes), graph.weight(scales)],
+      { K: columns, N: rows, bits, block_size: block, accuracy_level: 4 },
+    );
+    if (correction === null) return product;
+    const sums = this.#sumsOf(input, columns, block);
+    return graph.node('Add', [product, graph.node('MatMul', [sums, graph.weight(correction)])]);
+  }
+
+  /** Sums of x over blocks of columns: [1, rows, columns / block]. */
+  #sumsOf(input: string, columns: number, block: number): string {
+    const graph = this.#graph;
+    const key = `${input} ${block}`;
+    const known = this.#blockSums.get(key);
+    if (known !== undefined) return known;
+    const blocks = graph.node('Reshape', [input, graph.integers(0, 0, columns / block, block)]);
+    const sums = graph.node('ReduceSum', [blocks, graph.integers(-1)], { keepdims: 0 });
+    this.#blockSums.set(key, sums);
+    return sums;
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Carries the weights of one layer range from a model file into a shard's weight file. Reads only the tensors that
+ * the range needs, one at a time. Invariant: rows of q and k are stored for rotary embedding of halves; llama files
+ * have them interleaved (llama.cpp's conversion permutes them), and one form must hold for a whole cluster.
+ */
+import { isFirst, isTail, type LayerRange, type ModelDims, type Quantisation } from '../../shards/manifest.ts';
+import { isQuantised } from './block-unpackers.ts';
+import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-graph.ts';
+import { dequantize } from './dequantize.ts';
+import { type GgufFile, type GgufTensor, readTensorBytes } from './gguf.ts';
+import { type LinearForm, linearForm, type StoredMatrix, stackedForm } from './linear-form.ts';
+import { ModelFileError } from './model-file-error.ts';
+import { nativeCodes } from './native-codes.ts';
+import type { ExternalTensor } from './onnx-writer.ts';
+import { ropeTables } from './rope-tables.ts';
+import type { WeightFile } from './weight-file.ts';
+
+export interface WeightTransfer {
+  readonly file: GgufFile;
+  readonly dims: ModelDims;
+  readonly range: LayerRange;
+  readonly quantisation: Quantisation;
+  readonly target: WeightFile;
+  /** Called after each tensor with the bytes of the model file carried over so far. */
+  readonly onBytes: (bytes: number) => void;
+  /** Throws its reason between two tensors. */
+  readonly signal: AbortSignal | null;
+}
+
+/** Names of the tensors that a range needs. Tied models use the embedding as head. */
+export function tensorsOfRange(file: GgufFile, dims: ModelDims, range: LayerRange): string[] {
+  const names = new Set<string>();
+  if (isFirst(range)) names.add('token_embd.weight');
+  for (let layer = range.start; layer < range.end; layer++) {
+    for (const part of layerTensors) names.add(`blk.${layer}.${part}.weight`);
+  }
+  if (isTail(range, dims)) names.add('output_norm.weight').add(headTensor(file));
+  return [...names];
+}
+
+/** Writes all weights of the range; gives where they lie. Throws ModelFileError, errors of the file system. */
+export async function transferWeights(transfer: WeightTransfer): Promise<ShardWeights> {
+  return new Transfer(transfer).run();
+}
+
+const layerTensors = [
+  'attn_norm',
+  'attn_q',
+  'attn_k',
+  'attn_v',
+  'attn_output',
+  'ffn_norm',
+  'ffn_gate',
+  'ffn_up',
+  'ffn_down',
+] as const;
+
+function headTensor(file: GgufFile): string {
+  return file.tensors.has('output.weight') ? 'output.weight' : 'token_embd.weight';
+}
+
+class Transfer {
+  readonly #source: WeightTransfer;
+  #bytes = 0;
+
+  constructor(source: WeightTransfer) {
+    this.#source = source;
+  }
+
+  async run(): Promise<ShardWeights> {
+    const { file, dims, range, target } = this.#source;
+    const { positions, cosines, sines } = ropeTables(dims);
+    const tableShape = [positions, dims.headDim / 2];
+    const rope = {
+      cosines: await target.append('float32', tableShape, cosines),
+      sines: await target.append('float32', tableShape, sines),
+    };
+    const embedding = isFirst(range) ? await this.#embedding() : null;
+    const layers: LayerWeights[] = [];
+    for (let layer = range.start; layer < range.end; layer++) layers.push(await this.#layer(layer));
+    const tail = isTail(range, dims)
+      ? {
+          norm: await this.#norm('output_norm.weight'),
+          head: await this.#linear(headTensor(file), dims.vocab, dims.hidden),
+        }
+      : null;
+    return { embedding, layers, tail, rope };
+  }
+
+  /** Formats without minimum are looked up as codes: exact, and a quarter of the bytes. */
+  async #embedding(): Promise<EmbeddingWeights> {
+    const { dims, target } = this.#source;
+    const { type, rows, columns, bytes } = await this.#matrix('token_embd.weight', dims.vocab, dims.hidden);
+    if (isQuantised(type)) {
+      const { bits, block, codes, scales, minimums } = nativeCodes(type, bytes, rows, columns);
+      if (bits === 8 && minimums === null) {
+        return {
+          kind: 'codes',
+          block,
+          codes: await target.append('uint8', [rows, columns], codes),
+          scales: await target.append('float32', [rows, columns / block], scales),
+        };
+      }
+    }
+    const values = dequantize(type, bytes, rows * columns);
+    return { kind: 'float', rows: await target.append('float32', [rows, columns], values) };
+  }
+
+  async #layer(layer: number): Promise<LayerWeights> {
+    const { hidden, heads, kvHeads, headDim, ffn } = this.#source.dims;
+    const name = (part: (typeof layerTensors)[number]): string => `blk.${layer}.${part}.weight`;
+    const queries = withHalvesApart(await this.#matrix(name('attn_q'), heads * headDim, hidden), headDim);
+    const keys = withHalvesApart(await this.#matrix(name('attn_k'), kvHeads * headDim, hidden), headDim);
+    const values = await this.#matrix(name('attn_v'), kvHeads * headDim, hidden);
+    return {
+      inputNorm: await this.#norm(name('attn_norm')),
+      qkv: await this.#stack([queries, keys, values]),
+      attentionOutput: await this.#linear(name('attn_output'), hidden, heads * headDim),
+      postNorm: await this.#norm(name('ffn_norm')),
+      gate: await this.#linear(name('ffn_gate'), ffn, hidden),
+      up: await this.#linear(name('ffn_up'), ffn, hidden),
+      down: await this.#linear(name('ffn_down'), hidden, ffn),
+    };
+  }
+
+  async #norm(name: string): Promise<ExternalTensor> {
+    const { dims, target } = this.#source;
+    const tensor = this.#tensor(name, [dims.hidden]);
+    const values = dequantize(tensor.type, await this.#read(tensor), dims.hidden);
+    return target.append('float32', [dims.hidden], values);
+  }
+
+  async #linear(name: string, rows: number, columns: number): Promise<LinearWeights> {
+    return this.#store(linearForm(await this.#matrix(name, rows, columns), this.#source.quantisation));
+  }
+
+  /** Linears of one input: one, if their forms allow it. */
+  async #stack(matrices: readonly StoredMatrix[]): Promise<LinearWeights[]> {
+    const forms = matrices.map((matrix) => linearForm(matrix, this.#source.quantisation));
+    const stacked = stackedForm(forms);
+    const stored: LinearWeights[] = [];
+    for (const form of stacked === null ? forms : [stacked]) stored.push(await this.#store(form));
+    return stored;
+  }
+
+  async #store(form: LinearForm): Promise<LinearWeights> {
+    const { target } = this.#source;
+    const { rows, columns } = form;
+    if (form.kind === 'float') {
+      const transposed = transpose(form.values, rows, columns);
+      return { kind: 'float', rows, columns, weight: await target.append('float32', [columns, rows], transposed) };
+    }
+    const { bits, block, scales, minimums } = form;
+    const blocks = columns / block;
+    const codes = minimums !== null && bits === 8 ? centred5bit(form.codes) : form.codes;
+    return {
+      kind: 'codes',
+      rows,
+      columns,
+      bits,
+      block,
+      codes: await target.append('uint8', [rows, blocks, (block * bits) / 8], codes),
+      scales: await target.append('float32', [rows, blocks], scales),
+      correction:
+        minimums === null
+          ? null
+          : await target.append('float32', [blocks, rows], blockSumWeights(bits, scales, minimums, rows, blocks)),
+    };
+  }
+
+  async #matrix(name: string, rows: number, columns: number): Promise<StoredMatrix> {
+    const tensor = this.#tensor(name, [rows, columns]);
+    return { type: tensor.type, rows, columns, bytes: await this.#read(tensor) };
+  }
+
+  #tensor(name: string, shape: readonly number[]): GgufTensor {
+    const { file } = this.#source;
+    const tensor = file.tensors.get(name);
+    if (tensor === undefined) throw new ModelFileError('missing', `${file.path}: there is no tensor ${name}`);
+    if (tensor.shape.join() !== shape.join()) {
+      const found = `[${tensor.shape.join(', ')}], expected [${shape.join(', ')}]`;
+      throw new ModelFileError('corrupt', `${file.path}: ${name} has the shape ${found}`);
+    }
+    return tensor;
+  }
+
+  async #read(tensor: GgufTensor): Promise<Uint8Array> {
+    const { file, onBytes, signal } = this.#source;
+    signal?.throwIfAborted();
+    const bytes = await readTensorBytes(file, tensor.name);
+    this.#bytes += tensor.bytes;
+    onBytes(this.#bytes);
+    return bytes;
+  }
+}
+
+/** Rows of each head from (pair, half) to (half, pair) order; whole rows move, so quantised blocks stay whole. */
+function withHalvesApart(matrix: StoredMatrix, headDim: number): StoredMatrix {
+  const { rows, bytes } = matrix;
+  const rowBytes = bytes.length / rows;
+  const moved = new Uint8Array(bytes.length);
+  for (let row = 0; row < rows; row++) {
+    const within = row % headDim;
+    const target = row - within + (within % 2) * (headDim / 2) + (within >> 1);
+    moved.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), target * rowBytes);
+  }
+  return { ...matrix, bytes: moved };
+}
+
+/** Where the codes of formats with a minimum are centred: these are of 4 or of 5 bits. */
+const centres = { 4: 8, 8: 16 } as const;
+
+/** 5-bit codes 0..31 around the 128 that the kernel subtracts: small differences keep the error of 8-bit inputs small. */
+function centred5bit(codes: Uint8Array): Uint8Array {
+  return codes.map((code) => code + 128 - centres[8]);
+}
+
+/** C [blocks, rows] of y = MatMulNBits(x) + blockSums(x) C: w is (code - centre) * scale + C. */
+function blockSumWeights(
+  bits: 4 | 8,
+  scales: Float32Array,
+  minimums: Float32Array,
+  rows: number,
+  blocks: number,
+): Float32Array {
+  const centre = centres[bits];
+  const sums = new Float32Array(rows * blocks);
+  for (let i = 0; i < sums.length; i++) sums[i] = minimums[i]! + centre * scales[i]!;
+  return transpose(sums, rows, blocks);
+}
+
+function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]!;
+  }
+  return out;
+}
