@@ -6,8 +6,8 @@ import type { EncodableValue } from './gguf-encoder.ts';
 
 export interface TinyVocabulary {
   readonly metadata: ReadonlyMap<string, EncodableValue>;
-  /** Per id: is it printable ASCII text? */
-  readonly printable: readonly boolean[];
+  /** Length of each id's embedding row: a tied head seldom chooses short rows, so that text is mostly printable. */
+  readonly prominence: readonly number[];
 }
 
 export const tinySpecialTokens = { endOfText: 0, start: 1, end: 2 } as const;
@@ -112,7 +112,7 @@ export function tinyVocabulary(size: number): TinyVocabulary {
     id < specialTokens.length ? CONTROL : id < specialTokens.length + text.length ? NORMAL : UNUSED,
   );
   return {
-    printable: tokens.map((token, id) => types[id] === NORMAL && /^[!-~Ġ]+$/.test(token)),
+    prominence: tokens.map((token, id) => prominence(token, id, types[id])),
     metadata: new Map<string, EncodableValue>([
       ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
       ['tokenizer.ggml.pre', { type: 'string', value: 'smollm' }],
@@ -131,6 +131,11 @@ export function tinyVocabulary(size: number): TinyVocabulary {
       ['tokenizer.chat_template', { type: 'string', value: chatTemplate }],
     ]),
   };
+}
+
+function prominence(token: string, id: number, type: number): number {
+  if (id === tinySpecialTokens.end) return 0.8;
+  return type === NORMAL && /^[!-~Ġ]+$/.test(token) ? 1 : 0.5;
 }
 
 /** GPT-2's stand-ins for the 256 bytes: printable Latin-1 is itself, the others follow from U+0100 on. */
