@@ -5,7 +5,7 @@
 import type { CompletionEvent } from './completion.ts';
 import type { FinishReason, TokenSink } from './engine/session.ts';
 import type { SessionStats } from './engine/session-stats.ts';
-import { createDetokenizer, type Detokenizer } from './text/detokenizer.ts';
+import { Detokenizer } from './text/detokenizer.ts';
 import { createStopMatcher, type StopMatcher } from './text/stop-matcher.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
 
@@ -34,7 +34,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
   constructor(options: AnswerSinkOptions) {
     this.options = options;
     this.eosIds = new Set(options.tokenizer.eosIds);
-    this.detokenizer = createDetokenizer(options.tokenizer);
+    this.detokenizer = new Detokenizer(options.tokenizer);
     this.stops = createStopMatcher(options.stop);
   }
 

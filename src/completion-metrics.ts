@@ -19,7 +19,7 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     acceptedTokens: sum(rounds, ({ accepted }) => accepted),
     meanAcceptedLength: rounds.length > 0 ? completionTokens / rounds.length : 0,
     acceptancePerPosition: acceptancePerPosition(rounds),
-    linkBytesPerToken: laterTokens > 0 ? (stats.linkBytes - stats.openingLinkBytes) / laterTokens : 0,
+    linkBytesPerToken: laterTokens > 0 ? sum(later, ({ linkBytes }) => linkBytes) / laterTokens : 0,
     linkMs: sum(later, ({ roundMs }) => roundMs) - computeMs,
     computeMs,
     draftMs: sum(rounds, ({ draftMs }) => draftMs),

@@ -68,6 +68,8 @@ interface Entry {
   stream: RingStream | null;
   drafting: boolean;
   round: RoundInFlight | null;
+  /** What the stream had counted at the last verdict. */
+  linkBytes: number;
 }
 
 /** What events leave for the loop. */
@@ -190,10 +192,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.round = null;
     const { draft, sentMs, opening } = flight;
     const roundMs = now() - sentMs;
-    if (session.outputLength === 0) {
-      stats.firstTokenMs = now();
-      stats.openingLinkBytes = stream!.linkBytes();
-    }
+    if (session.outputLength === 0) stats.firstTokenMs = now();
+    const bytesBefore = entry.linkBytes;
+    entry.linkBytes = stream!.linkBytes();
     const before = session.outputLength;
     const reason = session.settle(verdict, draft);
     const record = {
@@ -206,6 +207,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       roundMs,
       computeMs: stages.reduce((sum, { runUs }) => sum + runUs, 0) / 1000,
       queueMs: stages.reduce((sum, { queueUs }) => sum + queueUs, 0) / 1000,
+      linkBytes: entry.linkBytes - bytesBefore,
       opening,
     };
     stats.rounds.push(record);
@@ -221,7 +223,6 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.unlisten();
     entry.abort.abort();
     stats.finishedMs = now();
-    stats.linkBytes = stream?.linkBytes() ?? 0;
     if (session.status !== 'waiting') drafter.close(session);
     const complete = outcome === 'stop' || outcome === 'length';
     session.status = complete ? 'finished' : 'failed';
@@ -255,6 +256,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         stream: null,
         drafting: false,
         round: null,
+        linkBytes: 0,
       };
       entries.set(session.id, entry);
       if (request.signal.aborted) onAbort();

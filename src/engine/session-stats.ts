@@ -16,6 +16,8 @@ export interface RoundRecord {
   /** Sum over the stages of time inside engines, and of time waiting for one. */
   readonly computeMs: number;
   readonly queueMs: number;
+  /** Bytes sent and received on the gateway's links since the last verdict. */
+  readonly linkBytes: number;
   /** True for the round that carried the prompt. */
   readonly opening: boolean;
 }
@@ -28,9 +30,6 @@ export interface SessionStats {
   readonly rounds: RoundRecord[];
   acceptedPredictionTokens: number;
   rejectedPredictionTokens: number;
-  /** Bytes on the gateway's links up to the first verdict, and in all. */
-  openingLinkBytes: number;
-  linkBytes: number;
 }
 
 export function newSessionStats(nowMs: number): SessionStats {
@@ -42,8 +41,6 @@ export function newSessionStats(nowMs: number): SessionStats {
     rounds: [],
     acceptedPredictionTokens: 0,
     rejectedPredictionTokens: 0,
-    openingLinkBytes: 0,
-    linkBytes: 0,
   };
 }
 

@@ -1,0 +1,105 @@
+/**
+ * Everything between a model's file and an answer, without HTTP: tokeniser, template, members, ring, drafters and
+ * scheduler, wired once. The gateway serves it over the API; the bench and the lossless tests use it directly.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Clock } from '../shards/clock.ts';
+import type { Log } from '../shards/log.ts';
+import type { ModelDims } from '../shards/manifest.ts';
+import type { Topology } from '../shards/open-message.ts';
+import { createMembers, type Members } from './cluster/members.ts';
+import { type CompletionService, createCompletionService } from './completion.ts';
+import { createDraftPlanner, type DraftPlanner } from './drafting/chooser.ts';
+import type { Drafter } from './drafting/drafter.ts';
+import { createNoneDrafter } from './drafting/none-drafter.ts';
+import { createSuffixDrafter } from './drafting/suffix-drafter.ts';
+import { createPipeline } from './engine/pipeline.ts';
+import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
+import { readGguf } from './models/gguf.ts';
+import { modelDims } from './models/model-dims.ts';
+import { type ChatTemplate, createChatTemplate } from './text/chat-template.ts';
+import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
+
+export interface ServedModel {
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface ServingOptions {
+  readonly model: ServedModel;
+  /** Workers in any order; their manifests order them. */
+  readonly origins: readonly string[];
+  readonly clusterKey: string | null;
+  readonly topology: Topology;
+  /** Local draft model beside the suffix index, or null. */
+  readonly lm: ((target: Tokenizer) => Promise<Drafter>) | null;
+  readonly sessionsMax: number;
+  readonly queuedMax: number;
+  /** Upper bound for prompt and answer together; null: what the model was trained for. */
+  readonly contextMax: number | null;
+  readonly allowVariant: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onRound?: SchedulerOptions['onRound'];
+  readonly onEnd?: SchedulerOptions['onEnd'];
+  readonly signal: AbortSignal;
+}
+
+export interface Serving {
+  readonly completions: CompletionService;
+  readonly scheduler: Scheduler;
+  readonly planner: DraftPlanner;
+  readonly members: Members;
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+  readonly dims: ModelDims;
+  readonly contextLength: number;
+  close(): Promise<void>;
+}
+
+/** Resolves when the ring is complete. Throws RouteError, ModelFileError, TextError and the signal's reason. */
+export async function startServing(options: ServingOptions): Promise<Serving> {
+  const { clock, log, signal } = options;
+  const members = createMembers(options);
+  try {
+    const file = await readGguf(options.model.path);
+    const dims = modelDims(file);
+    const tokenizer = createTokenizer(file.metadata);
+    const template = createChatTemplate(file.metadata, tokenizer);
+    const planner = createDraftPlanner({
+      none: createNoneDrafter(),
+      ngram: createSuffixDrafter({ now: clock.now }),
+      lm: options.lm === null ? null : await options.lm(tokenizer),
+      onFailure: (source, error) => log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
+    });
+    const scheduler = createScheduler({
+      ring: createPipeline({ members, topology: options.topology, clusterKey: options.clusterKey, clock }),
+      drafter: planner,
+      limits: { runningMax: options.sessionsMax, queuedMax: options.queuedMax },
+      now: clock.now,
+      newSessionId: randomUUID,
+      ...(options.onRound === undefined ? {} : { onRound: options.onRound }),
+      ...(options.onEnd === undefined ? {} : { onEnd: options.onEnd }),
+    });
+    await members.waitReady(signal);
+    const contextLength = Math.min(dims.contextLength, options.contextMax ?? dims.contextLength);
+    const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
+    return {
+      completions: createCompletionService({ scheduler, tokenizer, template, contextLength, randomSeed }),
+      scheduler,
+      planner,
+      members,
+      tokenizer,
+      template,
+      dims,
+      contextLength,
+      async close() {
+        await scheduler.close();
+        await members.close();
+      },
+    };
+  } catch (error) {
+    await members.close();
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * One worker process from model name to served shard: resolve the file, pack the range (or find it packed), prove
+ * the arithmetic, start the engine in its thread, listen. Used by `foretoken worker` and by embedded workers alike.
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../shards/clock.ts';
+import { startEngineThread } from '../shards/engine-host.ts';
+import type { Log } from '../shards/log.ts';
+import { formatRange, type Identity, isTail, type LayerRange, type Quantisation, type ShardManifest } from '../shards/manifest.ts';
+import { proveInvariance } from '../shards/probe.ts';
+import { startWorker } from '../shards/worker.ts';
+import { protocolVersion } from '../shards/frame.ts';
+import { readGguf } from './models/gguf.ts';
+import { modelDims } from './models/model-dims.ts';
+import { packShard, type PackedShard } from './models/pack.ts';
+import type { ResolvedModel } from './models/pull.ts';
+
+/** Threads of one engine: more than one only pays when no other shard shares the machine. */
+const engineThreads = 1;
+
+export interface WorkerNodeOptions {
+  readonly model: ResolvedModel;
+  readonly range: LayerRange;
+  readonly quantisation: Quantisation;
+  /** FORETOKEN_HOME: packs lie in its `packs` folder. */
+  readonly home: string;
+  readonly host: string;
+  readonly port: number;
+  readonly clusterKey: string | null;
+  readonly kvBytesMax: number;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly onProgress: (stage: 'pack' | 'prove' | 'load', done: number, total: number) => void;
+}
+
+export interface WorkerNode {
+  readonly origin: string;
+  close(): Promise<void>;
+}
+
+export async function startWorkerNode(options: WorkerNodeOptions): Promise<WorkerNode> {
+  const { model, range, quantisation, log } = options;
+  const pack = await packRange(options);
+  options.onProgress('prove', 0, 1);
+  const proof = await proveInvariance({
+    onnxPath: pack.onnxPath,
+    probePath: pack.probePath,
+    dims: pack.dims,
+    range,
+    threads: engineThreads,
+    cachePath: join(pack.directory, 'proof.json'),
+    machine: machineName(),
+  });
+  options.onProgress('load', 0, 1);
+  const engine = await startEngineThread({
+    onnxPath: pack.onnxPath,
+    dims: pack.dims,
+    range,
+    threads: engineThreads,
+    kvBytesMax: options.kvBytesMax,
+    minRows: proof.minRows,
+  });
+  const manifest: ShardManifest = {
+    protocol: protocolVersion,
+    modelName: model.name,
+    dims: pack.dims,
+    range,
+    identity: identityOf(pack, proof.fingerprint),
+    invariant: proof.invariant,
+    kvBytesPerPosition: 2 * (range.end - range.start) * pack.dims.kvHeads * pack.dims.headDim * 4,
+  };
+  try {
+    const worker = await startWorker({
+      engine,
+      manifest,
+      host: options.host,
+      port: options.port,
+      clusterKey: options.clusterKey,
+      clock: systemClock,
+      log,
+    });
+    const role = isTail(range, pack.dims) ? 'tail' : range.start === 0 ? 'first' : 'inner';
+    log.info({ origin: worker.origin, layers: formatRange(range), role, minRows: proof.minRows }, 'worker serves');
+    return {
+      origin: worker.origin,
+      async close() {
+        await worker.close();
+        await engine.dispose();
+      },
+    };
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+}
+
+async function packRange(options: WorkerNodeOptions): Promise<PackedShard> {
+  const { model, range, quantisation, home, signal, onProgress } = options;
+  const file = await readGguf(model.path);
+  const dims = modelDims(file);
+  if (range.end > dims.layers) {
+    throw new RangeError(`${model.name} has ${dims.layers} layers; ${formatRange(range)} is not among them.`);
+  }
+  const folder = `${model.sha256.slice(0, 16)}-${quantisation}-${range.start}-${range.end}`;
+  return packShard({
+    file,
+    sha256: model.sha256,
+    modelName: model.name,
+    range,
+    quantisation,
+    directory: join(home, 'packs', folder),
+    signal,
+    onProgress: (done, total) => onProgress('pack', done, total),
+  });
+}
+
+function identityOf(pack: PackedShard, fingerprint: string): Identity {
+  return {
+    modelSha256: pack.modelSha256,
+    quantisation: pack.quantisation,
+    rotary: 'half',
+    padAttention: true,
+    flashAttention: false,
+    runtime: 'onnxruntime-node 1.30.0',
+    wire: 'f32',
+    fingerprint,
+  };
+}
+
+/** What a proof of arithmetic is bound to besides the file: another CPU takes other kernels. */
+function machineName(): string {
+  return `${cpus()[0]?.model ?? 'unknown'} x${availableParallelism()} ${process.arch} node ${process.versions.node}`;
+}
