@@ -43,9 +43,12 @@ const priorTokens = 6;
 /** How much of a surprise at one position is expected at the next: an exact copy that holds, holds on. */
 const surpriseCarried = 0.5;
 
+/** No prior is surer than this: a chance of 1 would promise drafts without end. */
+const chanceMax = 0.995;
+
 export interface Acceptance {
-  /** Chance that the token at `position` is accepted, given those before it. */
-  chance(bucket: number, position: number): number;
+  /** Per position group (positionGroup): the chance that a token there is accepted, given those before it. */
+  chances(bucket: number): Float64Array;
   /** One draft of which `judged` tokens met the target and the first `accepted` were right (judged <= accepted + 1). */
   observe(bucket: number, accepted: number, judged: number): void;
 }
@@ -56,68 +59,57 @@ export function matchBucket(matchLength: number): number {
   return bucket;
 }
 
-/** Tokens that a round with a draft of `length` is expected to commit: 1 + sum of the chances to get so far. */
-export function expectedTokens(acceptance: Acceptance, bucket: number, length: number): number {
-  let reach = 1;
-  let tokens = 1;
-  for (let position = 0; position < length; position++) {
-    reach *= acceptance.chance(bucket, position);
-    tokens += reach;
-  }
-  return tokens;
+/** Positions that share their counts: 0, 1, 2, 3, 4-7, 8-15, 16-31, 32-63. */
+export function positionGroup(position: number): number {
+  return position < 4 ? position : Math.min(groupsPerBucket - 1, 33 - Math.clz32(position));
 }
 
 /** What all sessions of one source saw. */
 export function createSharedAcceptance(prior: AcceptancePrior): Acceptance {
-  return createAcceptance(sharedDecay, (bucket, group) => {
-    const { first, later } = prior[bucket]!;
-    return group === 0 ? first : later;
-  });
+  const table = prior.map(({ first, later }) =>
+    new Float64Array(groupsPerBucket).fill(later).fill(first, 0, 1),
+  );
+  return createAcceptance(sharedDecay, (bucket) => table[bucket]!);
 }
 
 /** What one session saw; its observations are not passed on to `shared`. */
 export function createSessionAcceptance(shared: Acceptance): Acceptance {
-  return createAcceptance(sessionDecay, (bucket, group) => shared.chance(bucket, firstOfGroup(group)));
+  return createAcceptance(sessionDecay, (bucket) => shared.chances(bucket));
 }
 
-function createAcceptance(decay: number, priorOf: (bucket: number, group: number) => number): Acceptance {
-  const judgedIn = new Float64Array(bucketStarts.length * groupsPerBucket);
-  const acceptedIn = new Float64Array(bucketStarts.length * groupsPerBucket);
-
-  function estimate(bucket: number, group: number): number {
-    const cell = bucket * groupsPerBucket + group;
-    let prior = priorOf(bucket, group);
-    // The first token says little about the second (a wrong copy fails at once), so surprises carry from there on.
-    if (group >= 2 && judgedIn[cell - 1]! > 0) {
-      const surprise = estimate(bucket, group - 1) - priorOf(bucket, group - 1);
-      prior = Math.min(0.995, Math.max(0.005, prior + surpriseCarried * surprise));
-    }
-    return (acceptedIn[cell]! + priorTokens * prior) / (judgedIn[cell]! + priorTokens);
-  }
+function createAcceptance(decay: number, priorOf: (bucket: number) => Float64Array): Acceptance {
+  const judgedIn = bucketStarts.map(() => new Float64Array(groupsPerBucket));
+  const acceptedIn = bucketStarts.map(() => new Float64Array(groupsPerBucket));
 
   return {
-    chance: (bucket, position) => estimate(bucket, groupOf(position)),
+    chances(bucket) {
+      const priors = priorOf(bucket);
+      const judged = judgedIn[bucket]!;
+      const accepted = acceptedIn[bucket]!;
+      const chances = new Float64Array(groupsPerBucket);
+      for (let group = 0; group < groupsPerBucket; group++) {
+        let prior = priors[group]!;
+        // The first token says little about the second (a wrong copy fails at once), so surprises carry from there on.
+        if (group >= 2 && judged[group - 1]! > 0) {
+          const surprise = chances[group - 1]! - priors[group - 1]!;
+          prior = Math.min(chanceMax, Math.max(1 - chanceMax, prior + surpriseCarried * surprise));
+        }
+        chances[group] = (accepted[group]! + priorTokens * prior) / (judged[group]! + priorTokens);
+      }
+      return chances;
+    },
     observe(bucket, accepted, judged) {
       let lastGroup = -1;
       for (let position = 0; position < Math.min(judged, draftTokensLimit); position++) {
-        const group = groupOf(position);
-        const cell = bucket * groupsPerBucket + group;
+        const group = positionGroup(position);
         if (group !== lastGroup) {
-          judgedIn[cell] = judgedIn[cell]! * decay;
-          acceptedIn[cell] = acceptedIn[cell]! * decay;
+          judgedIn[bucket]![group]! *= decay;
+          acceptedIn[bucket]![group]! *= decay;
           lastGroup = group;
         }
-        judgedIn[cell] = judgedIn[cell]! + 1;
-        if (position < accepted) acceptedIn[cell] = acceptedIn[cell]! + 1;
+        judgedIn[bucket]![group]! += 1;
+        if (position < accepted) acceptedIn[bucket]![group]! += 1;
       }
     },
   };
-}
-
-function groupOf(position: number): number {
-  return position < 4 ? position : Math.min(groupsPerBucket - 1, 33 - Math.clz32(position));
-}
-
-function firstOfGroup(group: number): number {
-  return group < 4 ? group : 1 << (group - 2);
 }

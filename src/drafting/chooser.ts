@@ -201,7 +201,7 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
       const { draft, verdict } = outcome;
       countOutcome(counters, outcome);
       sources.find((source) => source.name === draft.source)?.observe(sequence, outcome);
-      roundTime.observe(draft.ids.length + 1, outcome.roundMs);
+      if (outcome.roundMs !== null) roundTime.observe(draft.ids.length + 1, outcome.roundMs);
       const state = sessionOf(sequence);
       const suffix = suffixBehind.get(draft);
       if (suffix !== undefined) judge(suffix, outcome, shared.ngram, state.ngram.acceptance);

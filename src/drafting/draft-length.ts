@@ -1,10 +1,10 @@
 /**
  * How many tokens to draft: the length that minimises expected time per committed token,
- * (round(length + 1) + draft(length)) / expectedTokens(length), searched outright since the chances differ by position.
- * 0 (plain decoding) is one of the lengths. Durations come in as functions; nothing here reads a clock.
- * Source of the rule: DESIGN of the draft-length controller (adaptive windows beat fixed ones by up to 1.4x on links).
+ * (round(length + 1) + draft(length)) / E(length), where E counts the tokens that a round is expected to commit.
+ * It is searched outright, since chances differ by position; 0 (plain decoding) is one of the lengths.
+ * Durations come in as functions; nothing here reads a clock.
  */
-import { type Acceptance, longMatchTokens, matchBucket } from './acceptance.ts';
+import { type Acceptance, longMatchTokens, matchBucket, positionGroup } from './acceptance.ts';
 import { draftTokensLimit } from './drafter.ts';
 
 /** Longest draft after a short match, or without one. */
@@ -49,12 +49,12 @@ export interface DraftLength {
 
 /** Expected time per committed token for lengths 0 … lengthMax, ms. */
 export function pricesByLength(request: LengthRequest, lengthMax: number): number[] {
-  const bucket = matchBucket(request.matchLength);
+  const chances = request.acceptance.chances(matchBucket(request.matchLength));
   const prices = [request.roundMs(1)];
   let reach = 1;
   let tokens = 1;
   for (let length = 1; length <= lengthMax; length++) {
-    reach *= request.acceptance.chance(bucket, length - 1);
+    reach *= chances[positionGroup(length - 1)]!;
     tokens += reach;
     prices.push((request.roundMs(length + 1) + request.draftMs(length)) / tokens);
   }

@@ -2,8 +2,8 @@
  * A duration as a line in a count (round time in rows, draft time in tokens), fitted online by weighted least
  * squares. Level and slope forget at different speeds: links and queues change within seconds, so the level follows
  * the last 10 points (decay 0.9); what a row costs is a property of model and machine, and a single point says little
- * about it, so the slope remembers 50 (decay 0.98). Deviations are taken from the moving level, so that a drift of
- * the links is not mistaken for a cost of rows.
+ * about it, so the slope remembers 50 (decay 0.98). Deviations are taken from the moving level and clipped at three
+ * usual ones, so that neither a drift nor a jump of the links is mistaken for a cost of rows.
  */
 
 const levelDecay = 0.9;
@@ -15,6 +15,12 @@ const priorWeight = 16;
 /** A point above so many times its prediction counts as that much: a pause of the process is not the links. */
 const outlierFactor = 4;
 const outlierPointsMin = 5;
+
+/** Deviations beyond so many usual ones say nothing about the slope. */
+const usualDeviations = 3;
+
+/** Before there are points, a usual deviation is this share of the level. */
+const deviationPrior = 0.1;
 
 export interface LineFit {
   /** Milliseconds per unit of x; never negative. */
@@ -32,6 +38,7 @@ export function createLineFit(prior: { readonly level: number; readonly slope: n
   let meanY = prior.level;
   let spread = 0;
   let covariance = 0;
+  let deviation = deviationPrior * prior.level;
 
   const fit: LineFit = {
     get slope() {
@@ -45,14 +52,19 @@ export function createLineFit(prior: { readonly level: number; readonly slope: n
       if (points === 1) {
         meanX = x;
         meanY = value;
+        deviation = deviationPrior * value;
         return;
       }
+      const expected = fit.at(x);
+      const clip = usualDeviations * deviation;
+      const usual = Math.max(expected - clip, Math.min(expected + clip, value));
+      deviation = levelDecay * deviation + (1 - levelDecay) * Math.abs(usual - expected);
       const fromX = x - meanX;
-      const fromY = value - meanY;
+      const left = 1 - 1 / weight;
+      spread = slopeDecay * spread + left * fromX * fromX;
+      covariance = slopeDecay * covariance + left * fromX * (usual - meanY);
       meanX += fromX / weight;
-      meanY += fromY / weight;
-      spread = slopeDecay * spread + fromX * (x - meanX);
-      covariance = slopeDecay * covariance + fromX * (value - meanY);
+      meanY += (value - meanY) / weight;
     },
   };
   return fit;
