@@ -3,6 +3,7 @@
  * Listed is only what the engine can load today. A pinned sum is the model: a file with another sum is refused
  * and the next source is tried, so a source may move without harm.
  */
+import { nearestName } from '../nearest-name.ts';
 import { PullError } from './pull-error.ts';
 
 export interface CatalogEntry {
@@ -65,47 +66,19 @@ const entries: readonly CatalogEntry[] = [
 
 export const catalog: Catalog = new Map(entries.map((entry) => [entry.name, entry]));
 
+/** Longer input is no mistyped name. */
+const nameCharsMax = 100;
+
 /** The entry of that name. Throws `unknown_model` with all names and the nearest one. */
 export function catalogEntry(name: string, models: Catalog = catalog): CatalogEntry {
   const entry = models.get(name);
   if (entry !== undefined) return entry;
   const names = [...models.keys()];
-  const nearest = nearestName(name, names);
+  const given = name.slice(0, nameCharsMax);
+  const nearest = nearestName(given.toLowerCase(), names);
   const hint = nearest === null ? '' : ` Did you mean ${nearest}?`;
   throw new PullError(
     'unknown_model',
-    `there is no model named "${name.slice(0, nameCharsMax)}".${hint} Known names: ${names.join(', ')}; or give the path of a .gguf file`,
+    `there is no model named "${given}".${hint} Known names: ${names.join(', ')}; or give the path of a .gguf file`,
   );
-}
-
-/** Longer input is no mistyped name; also bounds the edit distance below. */
-const nameCharsMax = 100;
-
-/** The name with the fewest edits, if fewer than half of its characters differ. */
-function nearestName(given: string, names: readonly string[]): string | null {
-  if (given.length > nameCharsMax) return null;
-  let nearest: string | null = null;
-  let fewest = Number.POSITIVE_INFINITY;
-  for (const name of names) {
-    const edits = editDistance(given.toLowerCase(), name);
-    if (edits < fewest && edits * 2 < name.length) {
-      nearest = name;
-      fewest = edits;
-    }
-  }
-  return nearest;
-}
-
-/** Levenshtein, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

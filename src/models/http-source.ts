@@ -17,10 +17,13 @@ const dumpBytesMax = 64 * 1024;
 /** A failure that another try may mend; never leaves this file. */
 class Interrupted extends Error {
   readonly final: PullError;
+  /** Did the host answer at all? */
+  readonly answered: boolean;
 
-  constructor(final: PullError) {
+  constructor(final: PullError, answered = true) {
     super(final.message);
     this.final = final;
+    this.answered = answered;
   }
 }
 
@@ -45,7 +48,7 @@ export async function fetchHttp(url: URL, statesSum: boolean, job: FetchJob): Pr
         if (!(error instanceof Interrupted)) throw error;
         fruitless = part.offset > before ? 0 : fruitless + 1;
         // A host that never answered is not worth waiting for: the next source is.
-        const silent = error.final.code === 'unreachable' && part.offset === 0;
+        const silent = !error.answered && part.offset === 0;
         if (silent || fruitless >= limits.fruitlessTriesMax || tries >= limits.triesMax) throw error.final;
         job.log.warn(`${error.final.message}; going on from ${part.offset} bytes`);
         await sleep(limits.retryDelayMs * 2 ** fruitless, undefined, { signal }).catch(() => {
@@ -164,7 +167,7 @@ async function ask(
       signal: job.signal,
     });
   } catch (error) {
-    throw broken(url, reasonOf(error), error);
+    throw broken(url, reasonOf(error), error, false);
   }
 }
 
@@ -253,11 +256,12 @@ function adviceFor(status: number): string {
   return status >= 500 ? 'the server is in trouble; try again later' : 'this is no answer that can be used';
 }
 
-function broken(url: URL, reason: string, cause?: unknown): Interrupted {
+function broken(url: URL, reason: string, cause?: unknown, answered = true): Interrupted {
   return new Interrupted(
     new PullError('unreachable', `cannot get the file from ${url.host} (${reason}): check the network`, {
       cause,
     }),
+    answered,
   );
 }
 

@@ -69,7 +69,7 @@ export async function openPart(path: string, bytesMax: number, signal: AbortSign
     async restart(newIdentity) {
       try {
         await rm(notePath(path), { force: true });
-        await handle.truncate(0);
+        if (offset > 0) await handle.truncate(0);
         if (newIdentity !== null) await writeFile(notePath(path), JSON.stringify({ identity: newIdentity }));
       } catch (error) {
         throw storeFailure(error, path);

@@ -3,7 +3,7 @@
  * nothing enters the store before all of its bytes were summed, and whatever cannot be resumed is removed.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Catalog, type CatalogEntry, catalogEntry, catalog as defaultCatalog } from './catalog.ts';
 import { type FetchedFile, type FetchJob, type PullLimits, type PullLog, pullLimits } from './fetch-job.ts';
@@ -76,26 +76,17 @@ export async function pullModel(
   const present = await findPresent(entry, store, { ...options, signal, log });
   if (present !== null) return present;
 
-  const folder = store.incoming(entry.name);
   const limits = { ...pullLimits, ...options.limits };
-  for (;;) {
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw storeFailure(error, folder);
-    });
-    const lock = await holdLock(join(folder, 'lock'), {
-      waitMs: limits.lockWaitMs,
-      signal,
-      onWait: (pid) => log.info(`another process (${pid}) is pulling ${entry.name}; waiting for it`),
-    });
-    try {
-      return (
-        (await findPresent(entry, store, { ...options, signal, log })) ??
-        (await pullLocked(entry, store, { ...options, signal, log, limits }))
-      );
-    } finally {
-      await lock.release();
-      await rmdir(folder).catch(() => {}); // Parts to go on with, or the next puller's lock, keep it.
-    }
+  const lock = await holdLock(join(store.incoming(entry.name), 'lock'), {
+    waitMs: limits.lockWaitMs,
+    signal,
+    onWait: (pid) => log.info(`another process (${pid}) is pulling ${entry.name}; waiting for it`),
+  });
+  try {
+    const pulledMeanwhile = await findPresent(entry, store, { ...options, signal, log });
+    return pulledMeanwhile ?? (await pullLocked(entry, store, { ...options, signal, log, limits }));
+  } finally {
+    await lock.release();
   }
 }
 
@@ -136,8 +127,7 @@ async function pullLocked(
       options.log.info(
         `pulling ${entry.name} (${Math.round(entry.bytes / 1e6)} MB, ${entry.licence}) from ${source}`,
       );
-      const file = await fetchFrom(source, partPath, entry, folder, options);
-      checkSum(file, entry, source, options.log);
+      const file = await fetchSummed(source, partPath, entry, folder, options);
       const stored = await store.adopt(partPath, {
         name: entry.name,
         sha256: file.sha256,
@@ -159,6 +149,26 @@ async function pullLocked(
 
 /** After these the part is worth keeping. */
 const resumable: ReadonlySet<PullErrorCode> = new Set(['aborted', 'unreachable', 'http_status']);
+
+/** A wrong sum after a resume may be the fault of what lay there (a power cut): then once more from the first byte. */
+async function fetchSummed(
+  source: string,
+  partPath: string,
+  entry: CatalogEntry,
+  scratch: string,
+  options: Running & { readonly limits: PullLimits },
+): Promise<FetchedFile> {
+  const resumes = (await stat(partPath).catch(() => null)) !== null;
+  const file = await fetchFrom(source, partPath, entry, scratch, options);
+  try {
+    checkSum(file, entry, source, options.log);
+    return file;
+  } catch (error) {
+    if (!resumes) throw error;
+    await discardPart(partPath);
+    return fetchSummed(source, partPath, entry, scratch, options);
+  }
+}
 
 function fetchFrom(
   text: string,

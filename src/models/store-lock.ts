@@ -5,8 +5,9 @@
  * lock costs a second download, never a wrong file: what is adopted is summed first.
  */
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortedPull, PullError, storeFailure, systemCode } from './pull-error.ts';
 
@@ -29,7 +30,7 @@ interface LockContent {
 const heldTokens = new Set<string>();
 
 /**
- * Takes the lock at `path`, waiting up to `waitMs` for a living holder. `onWait` is told once who holds it.
+ * Takes the lock at `path` (in a folder made for it, removed again when empty), waiting up to `waitMs` for a living holder. `onWait` is told once who holds it.
  * Throws `locked`, `aborted`.
  */
 export async function holdLock(
@@ -61,6 +62,7 @@ export async function holdLock(
 
 async function create(path: string, content: LockContent): Promise<boolean> {
   try {
+    await mkdir(dirname(path), { recursive: true });
     const handle = await open(path, 'wx');
     try {
       await handle.writeFile(JSON.stringify(content));
@@ -69,7 +71,8 @@ async function create(path: string, content: LockContent): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false;
+    // ENOENT: the holder before us has just removed the folder behind itself.
+    if (systemCode(error) === 'EEXIST' || systemCode(error) === 'ENOENT') return false;
     throw storeFailure(error, path);
   }
 }
@@ -85,7 +88,9 @@ function keep(path: string, mine: LockContent): HeldLock {
     async release() {
       clearInterval(beat);
       heldTokens.delete(mine.token);
-      if ((await read(path))?.token === mine.token) await rm(path, { force: true });
+      if ((await read(path))?.token !== mine.token) return;
+      await rm(path, { force: true });
+      await rmdir(dirname(path)).catch(() => {}); // Whatever else lies there keeps it.
     },
   };
 }
