@@ -106,7 +106,11 @@ class OrtExecutor implements Executor {
     return this.#session.release();
   }
 
-  #feeds({ ids, hidden, cache }: ExecutorPass, passRows: number, headFrom: number): Record<string, ort.Tensor> {
+  #feeds(
+    { ids, hidden, cache }: ExecutorPass,
+    passRows: number,
+    headFrom: number,
+  ): Record<string, ort.Tensor> {
     const { dims, range } = this.#options;
     const past = cache.length;
     // Attention adds one row of its own (decoder-graph.ts).

@@ -17,8 +17,12 @@ export function kvBytesPerPosition({ layers, kvHeads, headDim }: KvShape): numbe
   return 2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
 }
 
-/** First capacity: a short chat fits, and the default model's is 3 MB. */
-const capacityMin = 64;
+/**
+ * Capacity is a multiple of this, and of a power of two near a sixteenth of the length. Attention copies and clears
+ * what its buffers hold, used or not (a capacity of 2,048 costs a pass at 256 positions 30 ms, 256 costs 6), so slack
+ * is dear; a sixteenth bounds what growing copies in all to 16 times the cache.
+ */
+const capacityStep = 64;
 
 export class KvCache {
   readonly shape: KvShape;
@@ -86,7 +90,8 @@ export class KvCache {
   /** Becomes a copy of the donor's first `length` positions. Must fit. */
   copyFrom(donor: KvCache, length: number): void {
     const { kvHeads, headDim } = this.shape;
-    if (length > this.#capacity || length > donor.length) throw new RangeError(`${length} positions cannot be copied`);
+    if (length > this.#capacity || length > donor.length)
+      throw new RangeError(`${length} positions cannot be copied`);
     this.buffers.forEach((buffer, index) => {
       for (let head = 0; head < kvHeads; head++) {
         const from = head * donor.capacity * headDim;
@@ -129,7 +134,10 @@ export class KvStore {
   get(session: string): KvCache {
     const cache = this.#active.get(session);
     if (cache === undefined) {
-      throw new ShardError('unknown_session', 'no such session is open here; open it again and send its tokens');
+      throw new ShardError(
+        'unknown_session',
+        'no such session is open here; open it again and send its tokens',
+      );
     }
     return cache;
   }
@@ -183,14 +191,13 @@ export class KvStore {
     this.#idle.delete(session);
   }
 
-  /** Doubles, so that a sequence is copied a bounded number of times; exact where doubling would break the budget. */
+  /** Grows by a step; by what is needed alone where the step would break the budget. */
   #reserve(cache: KvCache, positions: number, spared: KvCache | null): void {
     if (positions <= cache.capacity) return;
     const { positionsMax, bytesMax, shape } = this.#options;
     const perPosition = kvBytesPerPosition(shape);
-    let capacity = Math.max(capacityMin, cache.capacity);
-    while (capacity < positions) capacity *= 2;
-    capacity = Math.max(positions, Math.min(capacity, positionsMax));
+    const step = Math.max(capacityStep, 2 ** Math.floor(Math.log2(positions / 16)));
+    const capacity = Math.max(positions, Math.min(Math.ceil(positions / step) * step, positionsMax));
     for (const wanted of [capacity, positions]) {
       const needed = wanted * perPosition - cache.bytes;
       this.#evictFor(needed, spared);

@@ -22,7 +22,11 @@ export async function createLocalEngine(options: EngineOptions): Promise<ShardEn
   try {
     return new LocalEngine(await createExecutor(options), options);
   } catch (cause) {
-    throw new ShardError('engine_failed', `the shard ${options.onnxPath} cannot be loaded: ${reason(cause)}`, { cause });
+    throw new ShardError(
+      'engine_failed',
+      `the shard ${options.onnxPath} cannot be loaded: ${reason(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -103,24 +107,34 @@ class LocalEngine implements ShardEngine {
   #check({ session, position, ids, hidden, headFrom }: ForwardPass, length: number): TailOptions | null {
     const { dims, range } = this.#options;
     if (position > length) {
-      throw new ShardError('gap', `the pass starts at ${position}, ${length} positions are held; send from there`, {
-        detail: { length },
-      });
+      throw new ShardError(
+        'gap',
+        `the pass starts at ${position}, ${length} positions are held; send from there`,
+        {
+          detail: { length },
+        },
+      );
     }
     if (ids.length === 0) throw badRequest('a pass has at least one row');
     if (position + ids.length > dims.contextLength) {
-      throw badRequest(`positions up to ${position + ids.length} exceed the context of ${dims.contextLength}`);
+      throw badRequest(
+        `positions up to ${position + ids.length} exceed the context of ${dims.contextLength}`,
+      );
     }
     if (isFirst(range)) {
       const stranger = ids.find((id) => id >= dims.vocab);
       if (stranger !== undefined) throw badRequest(`id ${stranger} is not below ${dims.vocab}`);
     } else if (hidden?.length !== ids.length * dims.hidden) {
-      throw badRequest(`${ids.length} hidden rows of ${dims.hidden} were expected, got ${hidden?.length ?? 0} numbers`);
+      throw badRequest(
+        `${ids.length} hidden rows of ${dims.hidden} were expected, got ${hidden?.length ?? 0} numbers`,
+      );
     }
-    if (headFrom < 0 || headFrom > ids.length) throw badRequest(`no row ${headFrom} in a pass of ${ids.length}`);
+    if (headFrom < 0 || headFrom > ids.length)
+      throw badRequest(`no row ${headFrom} in a pass of ${ids.length}`);
     if (!isTail(range, dims) || headFrom === ids.length) return null;
     const tail = this.#tails.get(session);
-    if (tail === undefined) throw badRequest('the tail was not told how to sample; open the verdict stream first');
+    if (tail === undefined)
+      throw badRequest('the tail was not told how to sample; open the verdict stream first');
     return tail;
   }
 

@@ -55,8 +55,8 @@ export interface LayerWeights {
   readonly qkv: readonly LinearWeights[];
   readonly attentionOutput: LinearWeights;
   readonly postNorm: StoredTensor;
-  readonly gate: LinearWeights;
-  readonly up: LinearWeights;
+  /** One linear whose rows are gate, then up; or the two apart where their stored forms differ. */
+  readonly gateUp: readonly LinearWeights[];
   readonly down: LinearWeights;
 }
 
@@ -180,13 +180,17 @@ class DecoderGraph {
     return graph.node('Slice', [attended, graph.integers(0), last, axisRows]);
   }
 
-  #feedForward(normed: string, { gate, up, down }: LayerWeights): string {
+  #feedForward(normed: string, { gateUp, down }: LayerWeights): string {
     const graph = this.#graph;
+    let [gate, up] = gateUp.map((part) => this.#linear(normed, part)) as [string, string?];
+    if (up === undefined) {
+      const halves = [graph.newName('gate'), graph.newName('up')] as const;
+      graph.nodeTo(halves, 'Split', [gate], { axis: -1, num_outputs: 2 });
+      [gate, up] = halves;
+    }
     // QuickGelu with alpha 1 is SiLU, in one kernel.
-    const activated = graph.node('QuickGelu@com.microsoft', [this.#linear(normed, gate)], {
-      alpha: { float: 1 },
-    });
-    return this.#linear(graph.node('Mul', [activated, this.#linear(normed, up)]), down);
+    const activated = graph.node('QuickGelu@com.microsoft', [gate], { alpha: { float: 1 } });
+    return this.#linear(graph.node('Mul', [activated, up]), down);
   }
 
   #head(hidden: string, delta: string, tail: NonNullable<ShardWeights['tail']>): void {

@@ -20,10 +20,15 @@ export interface StoredMatrix {
 export type LinearForm =
   | ({ readonly kind: 'codes'; readonly rows: number; readonly columns: number } & NativeCodes)
   /** values [rows, columns] */
-  | { readonly kind: 'float'; readonly rows: number; readonly columns: number; readonly values: Float32Array };
+  | {
+      readonly kind: 'float';
+      readonly rows: number;
+      readonly columns: number;
+      readonly values: Float32Array;
+    };
 
 /** Columns that share a scale in the 8-bit form. */
-const block8bit = 32;
+export const block8bit = 32;
 
 export function linearForm(matrix: StoredMatrix, quantisation: Quantisation): LinearForm {
   const { type, rows, columns, bytes } = matrix;

@@ -85,7 +85,10 @@ export async function packShard(options: PackOptions): Promise<PackedShard> {
   }
   const dims = modelDims(options.file);
   if (range.start < 0 || range.start >= range.end || range.end > dims.layers) {
-    throw new ModelFileError('unsupported', `the model has layers [0, ${dims.layers}), not ${formatRange(range)}`);
+    throw new ModelFileError(
+      'unsupported',
+      `the model has layers [0, ${dims.layers}), not ${formatRange(range)}`,
+    );
   }
   const suffix = `.part-${process.pid}`;
   try {
@@ -100,7 +103,9 @@ export async function packShard(options: PackOptions): Promise<PackedShard> {
     for (const name of [weightsName, graphName, probeName, noteName]) {
       await rm(join(directory, name + suffix), { force: true });
     }
-    throw systemCode(error) === '' || error instanceof ModelFileError ? error : storeFailure(error, directory);
+    throw systemCode(error) === '' || error instanceof ModelFileError
+      ? error
+      : storeFailure(error, directory);
   }
 }
 
@@ -114,7 +119,10 @@ export async function openPack(directory: string, options: { verify?: boolean } 
   }
   const damage = await firstDamage(directory, note, options.verify ?? false);
   if (damage !== null) {
-    throw new ModelFileError('corrupt', `${directory}: ${damage}; remove the folder and pack the model again`);
+    throw new ModelFileError(
+      'corrupt',
+      `${directory}: ${damage}; remove the folder and pack the model again`,
+    );
   }
   return asPackedShard(directory, note);
 }
@@ -125,7 +133,8 @@ async function writeFiles(options: PackOptions, dims: ModelDims, suffix: string)
   const names = tensorsOfRange(file, dims, range);
   const total = names.reduce((sum, name) => sum + (file.tensors.get(name)?.bytes ?? 0), 0);
   const target = await WeightFile.open(join(directory, weightsName + suffix), weightsName);
-  const write = (name: string, bytes: Uint8Array): Promise<FileSum> => writeWhole(join(directory, name + suffix), bytes);
+  const write = (name: string, bytes: Uint8Array): Promise<FileSum> =>
+    writeWhole(join(directory, name + suffix), bytes);
   try {
     const weights = await transferWeights({
       file,
@@ -187,14 +196,16 @@ async function firstDamage(directory: string, note: PackNote, verify: boolean): 
     );
     if (size === null) return `${name} is missing`;
     if (size !== bytes) return `${name} has ${size} bytes instead of ${bytes}`;
-    if (verify && (await fileSum(path)) !== sha256) return `${name} does not have the sum that it was written with`;
+    if (verify && (await fileSum(path)) !== sha256)
+      return `${name} does not have the sum that it was written with`;
   }
   return null;
 }
 
 async function fileSum(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
+    hash.update(chunk as Uint8Array);
   return hash.digest('hex');
 }
 

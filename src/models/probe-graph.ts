@@ -30,20 +30,29 @@ export function probeGraph(): Buffer {
   const { positions, cosines, sines } = ropeTables(probeDims);
   const shape = [positions, headDim / 2];
   const forms = ['4bit', '8bit', '8bit16'] as const;
-  return decoderGraph(probeDims, { start: 0, end: layers }, {
-    embedding: {
-      kind: 'codes',
-      block: 32,
-      codes: random.bytes([vocab, hidden]),
-      scales: random.floats([vocab, hidden / 32], 0.005, 0.02),
+  return decoderGraph(
+    probeDims,
+    { start: 0, end: layers },
+    {
+      embedding: {
+        kind: 'codes',
+        block: 32,
+        codes: random.bytes([vocab, hidden]),
+        scales: random.floats([vocab, hidden / 32], 0.005, 0.02),
+      },
+      layers: forms.map((form) => probeLayer(random, form)),
+      tail: {
+        norm: random.floats([hidden], 0.5, 1.5),
+        head: {
+          kind: 'float',
+          rows: vocab,
+          columns: hidden,
+          weight: random.floats([hidden, vocab], -0.5, 0.5),
+        },
+      },
+      rope: { cosines: inline(shape, cosines), sines: inline(shape, sines) },
     },
-    layers: forms.map((form) => probeLayer(random, form)),
-    tail: {
-      norm: random.floats([hidden], 0.5, 1.5),
-      head: { kind: 'float', rows: vocab, columns: hidden, weight: random.floats([hidden, vocab], -0.5, 0.5) },
-    },
-    rope: { cosines: inline(shape, cosines), sines: inline(shape, sines) },
-  });
+  );
 }
 
 type ProbeForm = '4bit' | '8bit' | '8bit16';
@@ -55,8 +64,7 @@ function probeLayer(random: SeededTensors, form: ProbeForm): LayerWeights {
     qkv: [probeLinear(random, form, (heads + 2 * kvHeads) * headDim, hidden)],
     attentionOutput: probeLinear(random, form, hidden, heads * headDim),
     postNorm: random.floats([hidden], 0.5, 1.5),
-    gate: probeLinear(random, form, ffn, hidden),
-    up: probeLinear(random, form, ffn, hidden),
+    gateUp: [probeLinear(random, form, 2 * ffn, hidden)],
     down: probeLinear(random, form, hidden, ffn),
   };
 }
@@ -88,7 +96,11 @@ class SeededTensors {
   }
 
   bytes(shape: readonly number[]): InlineTensor {
-    return { type: 'uint8', shape, data: Uint8Array.from({ length: product(shape) }, () => this.#next() >>> 24) };
+    return {
+      type: 'uint8',
+      shape,
+      data: Uint8Array.from({ length: product(shape) }, () => this.#next() >>> 24),
+    };
   }
 
   floats(shape: readonly number[], low: number, high: number): InlineTensor {
@@ -106,7 +118,11 @@ class SeededTensors {
 }
 
 function inline(shape: readonly number[], values: Float32Array): InlineTensor {
-  return { type: 'float32', shape, data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
+  return {
+    type: 'float32',
+    shape,
+    data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  };
 }
 
 function product(shape: readonly number[]): number {

@@ -3,12 +3,18 @@
  * the range needs, one at a time. Invariant: rows of q and k are stored for rotary embedding of halves; llama files
  * have them interleaved (llama.cpp's conversion permutes them), and one form must hold for a whole cluster.
  */
-import { isFirst, isTail, type LayerRange, type ModelDims, type Quantisation } from '../../shards/manifest.ts';
+import {
+  isFirst,
+  isTail,
+  type LayerRange,
+  type ModelDims,
+  type Quantisation,
+} from '../../shards/manifest.ts';
 import { isQuantised } from './block-unpackers.ts';
 import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-graph.ts';
 import { dequantize } from './dequantize.ts';
 import { type GgufFile, type GgufTensor, readTensorBytes } from './gguf.ts';
-import { type LinearForm, linearForm, type StoredMatrix, stackedForm } from './linear-form.ts';
+import { block8bit, type LinearForm, linearForm, type StoredMatrix, stackedForm } from './linear-form.ts';
 import { ModelFileError } from './model-file-error.ts';
 import { nativeCodes } from './native-codes.ts';
 import type { ExternalTensor } from './onnx-writer.ts';
@@ -81,7 +87,7 @@ class Transfer {
     const tail = isTail(range, dims)
       ? {
           norm: await this.#norm('output_norm.weight'),
-          head: await this.#linear(headTensor(file), dims.vocab, dims.hidden),
+          head: this.#tiedHead(embedding) ?? (await this.#linear(headTensor(file), dims.vocab, dims.hidden)),
         }
       : null;
     return { embedding, layers, tail, rope };
@@ -106,6 +112,26 @@ class Transfer {
     return { kind: 'float', rows: await target.append('float32', [rows, columns], values) };
   }
 
+  /** A tied head over the embedding's own codes, where both are in this range and have the same form. */
+  #tiedHead(embedding: EmbeddingWeights | null): LinearWeights | null {
+    const { file, quantisation, dims } = this.#source;
+    if (file.tensors.has('output.weight') || quantisation === 'fp32' || embedding?.kind !== 'codes')
+      return null;
+    const { block, scales } = embedding;
+    if (quantisation === '8bit' && block !== block8bit) return null;
+    const codes = { ...embedding.codes, shape: [dims.vocab, dims.hidden / block, block] };
+    return {
+      kind: 'codes',
+      rows: dims.vocab,
+      columns: dims.hidden,
+      bits: 8,
+      block,
+      codes,
+      scales,
+      correction: null,
+    };
+  }
+
   async #layer(layer: number): Promise<LayerWeights> {
     const { hidden, heads, kvHeads, headDim, ffn } = this.#source.dims;
     const name = (part: (typeof layerTensors)[number]): string => `blk.${layer}.${part}.weight`;
@@ -117,8 +143,10 @@ class Transfer {
       qkv: await this.#stack([queries, keys, values]),
       attentionOutput: await this.#linear(name('attn_output'), hidden, heads * headDim),
       postNorm: await this.#norm(name('ffn_norm')),
-      gate: await this.#linear(name('ffn_gate'), ffn, hidden),
-      up: await this.#linear(name('ffn_up'), ffn, hidden),
+      gateUp: await this.#stack([
+        await this.#matrix(name('ffn_gate'), ffn, hidden),
+        await this.#matrix(name('ffn_up'), ffn, hidden),
+      ]),
       down: await this.#linear(name('ffn_down'), hidden, ffn),
     };
   }
@@ -148,7 +176,12 @@ class Transfer {
     const { rows, columns } = form;
     if (form.kind === 'float') {
       const transposed = transpose(form.values, rows, columns);
-      return { kind: 'float', rows, columns, weight: await target.append('float32', [columns, rows], transposed) };
+      return {
+        kind: 'float',
+        rows,
+        columns,
+        weight: await target.append('float32', [columns, rows], transposed),
+      };
     }
     const { bits, block, scales, minimums } = form;
     const blocks = columns / block;
@@ -164,7 +197,11 @@ class Transfer {
       correction:
         minimums === null
           ? null
-          : await target.append('float32', [blocks, rows], blockSumWeights(bits, scales, minimums, rows, blocks)),
+          : await target.append(
+              'float32',
+              [blocks, rows],
+              blockSumWeights(bits, scales, minimums, rows, blocks),
+            ),
     };
   }
 
@@ -232,7 +269,8 @@ function blockSumWeights(
 function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length);
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) out[column * rows + row] = values[row * columns + column]!;
+    for (let column = 0; column < columns; column++)
+      out[column * rows + row] = values[row * columns + column]!;
   }
   return out;
 }
