@@ -80,10 +80,14 @@ export function eightBitCodes(weights: Float32Array, rows: number, cols: number)
       throw new ModelFileError('corrupt', `weight ${start} or one after it is not finite`);
     scales[group] = largest / 127;
     const scale = scales[group];
-    // A scale that rounds to 0 makes a block of zeros; one that rounds down to a subnormal needs the clamp.
+    if (scale === 0) {
+      codes.fill(128, start, start + EIGHT_BIT_BLOCK);
+      continue;
+    }
     for (let i = 0; i < EIGHT_BIT_BLOCK; i++) {
-      const code = scale === 0 ? 0 : Math.round(weights[start + i] / scale);
-      codes[start + i] = Math.max(-127, Math.min(127, code)) + 128;
+      // Cutting off a positive number rounds down. A scale that was rounded down to a subnormal needs the bounds.
+      const code = (weights[start + i] / scale + 128.5) | 0;
+      codes[start + i] = Math.max(1, Math.min(code, 255));
     }
   }
   return { bits: 8, block: EIGHT_BIT_BLOCK, codes, scales, minimums: null };
