@@ -37,8 +37,11 @@ export interface Tokenizer {
 export function createTokenizer(metadata: Metadata): Tokenizer {
   const vocabulary = readVocabulary(metadata);
   const { tokens, types } = vocabulary;
-  const controlTokens = new TokenTrie(tokensOfType(vocabulary, tokenTypes.control));
-  const userDefined = new TokenTrie(tokensOfType(vocabulary, tokenTypes.userDefined));
+  const controlTokens = new TokenTrie([
+    ...namedTokens(vocabulary, tokenTypes.unknown),
+    ...namedTokens(vocabulary, tokenTypes.control),
+  ]);
+  const userDefined = new TokenTrie(namedTokens(vocabulary, tokenTypes.userDefined));
   const encodePiece = createEncoder(metadata, vocabulary);
   const bytes = new TokenBytes(vocabulary);
 
@@ -68,11 +71,11 @@ export function createTokenizer(metadata: Metadata): Tokenizer {
 }
 
 /**
- * [text, id] of the tokens of a type that text is searched for. A control token of one character is never searched for:
- * nothing could tell it from that character.
+ * [text, id] of the tokens of one type, to search text for. A control token of one character is never searched for: nothing
+ * could tell it from that character.
  */
-function tokensOfType({ tokens, types }: Vocabulary, type: number): [string, number][] {
-  const isNamed = (token: string) => type !== tokenTypes.control || [...token].length > 1;
+function namedTokens({ tokens, types }: Vocabulary, type: number): [string, number][] {
+  const isNamed = (token: string) => type === tokenTypes.userDefined || [...token].length > 1;
   return tokens
     .map((token, id): [string, number] => [token, id])
     .filter(([token, id]) => types[id] === type && isNamed(token));
