@@ -62,6 +62,16 @@ const entries: readonly CatalogEntry[] = [
     contextLength: 8192,
     draft: defaultModelName,
   },
+  {
+    name: 'tinyllama-1.1b-chat',
+    title: 'TinyLlama 1.1B Chat v1.0, Q4_K_M',
+    sources: ['hf:TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF/tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf'],
+    sha256: null,
+    bytes: 669_000_000,
+    licence: 'Apache-2.0',
+    contextLength: 2048,
+    draft: null,
+  },
 ];
 
 export const catalog: Catalog = new Map(entries.map((entry) => [entry.name, entry]));

@@ -6,6 +6,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, request } from 'undici';
 import { type FetchedFile, type FetchJob, jobBytesMax } from './fetch-job.ts';
+import {
+  adviceFor,
+  assertPlainBody,
+  assertTotal,
+  byteCount,
+  contentRange,
+  type Headers,
+  type Stated,
+  statedByHub,
+  strongEtag,
+} from './http-answer.ts';
 import { assertFreeSpace, discardPart, openPart, type PartFile } from './part-file.ts';
 import { abortedPull, PullError, systemCode } from './pull-error.ts';
 
@@ -38,6 +49,10 @@ export async function fetchHttp(url: URL, statesSum: boolean, job: FetchJob): Pr
   const part = await openPart(job.partPath, jobBytesMax(job), signal);
   const transfer = { url, statesSum, job, agent, part };
   try {
+    // Stopped after the last byte: nothing is left to ask for.
+    if (job.sha256 !== null && part.identity === job.sha256 && part.offset === job.bytes) {
+      return { ...(await part.finish()), statedSha256: null };
+    }
     let fruitless = 0;
     for (let tries = 1; ; tries++) {
       const before = part.offset;
@@ -78,7 +93,7 @@ async function tryOnce(transfer: Transfer): Promise<FetchedFile> {
   try {
     const identity = job.sha256 ?? stated.sha256 ?? strongEtag(headers);
     const total = await placeBody(part, statusCode, headers, identity);
-    checkTotal(total ?? stated.bytes, job);
+    assertTotal(total ?? stated.bytes, job);
     if (total !== null) await assertFreeSpace(job.partPath, total - part.offset);
 
     job.report('download', part.offset, total);
@@ -113,11 +128,6 @@ async function receive(
     await part.append(next.value);
     job.report('download', part.offset, total);
   }
-}
-
-interface Stated {
-  readonly sha256: string | null;
-  readonly bytes: number | null;
 }
 
 /** Follows redirects to an answer that carries the file. */
@@ -183,55 +193,22 @@ function resumeHeaders(part: PartFile, known: string | null): Record<string, str
 async function placeBody(
   part: PartFile,
   status: number,
-  headers: Dispatcher.ResponseData['headers'],
+  headers: Headers,
   identity: string | null,
 ): Promise<number | null> {
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new PullError(
-      'http_status',
-      `the server sends the file as ${encoding} although it was asked not to`,
-    );
-  }
+  assertPlainBody(headers);
   if (status === 200) {
     await part.restart(identity);
     return byteCount(headers['content-length']);
   }
-  const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers['content-range'])) ?? [];
-  if (Number(start) !== part.offset || part.offset === 0) {
+  const { start, total } = contentRange(headers);
+  if (start !== part.offset || part.offset === 0) {
     await part.restart(null);
     throw new Interrupted(
       new PullError('http_status', 'the server answered with another range than the one asked for'),
     );
   }
-  return byteCount(total);
-}
-
-function checkTotal(total: number | null, job: FetchJob): void {
-  if (total === null) return;
-  if (job.sha256 !== null && total !== job.bytes) {
-    throw new PullError(
-      'wrong_size',
-      `the source has ${total} bytes, the model has ${job.bytes}: it is another file`,
-    );
-  }
-  if (total > jobBytesMax(job)) {
-    throw new PullError('wrong_size', `the source has ${total} bytes, more than any model that is taken`);
-  }
-}
-
-function statedByHub(headers: Dispatcher.ResponseData['headers']): Stated {
-  const [, sha256 = null] = /^"?([0-9a-f]{64})"?$/.exec(String(headers['x-linked-etag'])) ?? [];
-  return { sha256, bytes: byteCount(headers['x-linked-size']) };
-}
-
-function strongEtag(headers: Dispatcher.ResponseData['headers']): string | null {
-  const etag = headers['etag'];
-  return typeof etag === 'string' && /^"[^"]{1,256}"$/.test(etag) ? etag : null;
-}
-
-function byteCount(value: string | string[] | undefined): number | null {
-  return typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : null;
+  return total;
 }
 
 function isLoopback(url: URL): boolean {
@@ -246,14 +223,6 @@ function badStatus(url: URL, status: number): Error {
     `${url.host} answers ${status} for ${url.pathname}: ${adviceFor(status)}`,
   );
   return status === 408 || status === 429 || status >= 500 ? new Interrupted(error) : error;
-}
-
-function adviceFor(status: number): string {
-  if (status === 401 || status === 403)
-    return 'it wants a login; download the file yourself and give its path';
-  if (status === 404 || status === 410) return 'the file is gone; check the name';
-  if (status === 429) return 'too many requests; try again later';
-  return status >= 500 ? 'the server is in trouble; try again later' : 'this is no answer that can be used';
 }
 
 function broken(url: URL, reason: string, cause?: unknown, answered = true): Interrupted {

@@ -59,6 +59,13 @@ const stored = (model: StoredModel) => {
   assert.deepEqual(home.files(), ['made-up.json', `${sha256Of(content)}.gguf`].sort());
 };
 
+/** Where the part of the entry's first source lies; makes its folder. */
+async function partPath(entry: CatalogEntry): Promise<string> {
+  const folder = home.store.incoming(entry.name);
+  await mkdir(folder, { recursive: true });
+  return join(folder, `${sha256Of(Buffer.from(entry.sources[0]!)).slice(0, 16)}.part`);
+}
+
 describe('fetchHttp', () => {
   it('downloads once and leaves nothing else behind', async () => {
     await serve({ '/m': { content } });
@@ -197,6 +204,15 @@ describe('fetchHttp', () => {
     assert.equal(server.requests.at(-1)!.range, 'bytes=200000-');
   });
 
+  it('asks for nothing when it was stopped after the last byte', async () => {
+    await serve({ '/m': { content } });
+    const part = await partPath(fromServer('/m'));
+    writeFileSync(part, content);
+    writeFileSync(`${part}.json`, JSON.stringify({ identity: sha256Of(content) }));
+    stored(await pull(fromServer('/m')));
+    assert.equal(server.requests.length, 0);
+  });
+
   it('begins again when what lay there was damaged', async () => {
     await serve({ '/m': { content, cuts: [100_000] } });
     await failsWith(pull(fromServer('/m'), { limits: { ...quickLimits, triesMax: 1 } }), 'unreachable');
@@ -212,11 +228,8 @@ describe('fetchHttp', () => {
   }, async () => {
     await serve({ '/m': { content } });
     const entry = fromServer('/m');
-    // The first pull tells where the part lies; a device that is always full takes its place.
-    await failsWith(pull({ ...entry, sha256: '0'.repeat(64) }, { signal: AbortSignal.abort() }), 'aborted');
-    const folder = home.store.incoming(entry.name);
-    await mkdir(folder, { recursive: true });
-    const part = join(folder, `${sha256Of(Buffer.from(entry.sources[0]!)).slice(0, 16)}.part`);
+    const part = await partPath(entry);
+    // A device that is always full takes the place of the part.
     symlinkSync('/dev/full', part);
     writeFileSync(`${part}.json`, JSON.stringify({ identity: 'x' }));
     await failsWith(pull(entry), 'disk_full', /FORETOKEN_HOME/);
