@@ -3,25 +3,10 @@
  * with correction, 8-bit codes of both block sizes, float32 linears and head. The same bytes on every machine: what
  * its logits hash to tells apart machines whose arithmetic differs, whatever range they serve.
  */
-import type { ModelDims } from '../../shards/manifest.ts';
+import { probeDims } from '../../shards/probe-dims.ts';
 import { decoderGraph, type LayerWeights, type LinearWeights } from './decoder-graph.ts';
 import type { InlineTensor } from './onnx-writer.ts';
 import { ropeTables } from './rope-tables.ts';
-
-/** Small enough for 600 rows in some 100 ms, with two query heads per key/value head and the usual head size. */
-export const probeDims: ModelDims = {
-  architecture: 'llama',
-  layers: 3,
-  hidden: 128,
-  heads: 4,
-  kvHeads: 2,
-  headDim: 64,
-  ffn: 256,
-  vocab: 512,
-  contextLength: 640,
-  ropeTheta: 10_000,
-  rmsEpsilon: 1e-5,
-};
 
 /** The graph file. Its inputs and outputs are those of a full range (decoder-graph.ts). */
 export function probeGraph(): Buffer {
