@@ -1,0 +1,167 @@
+/**
+ * A small language model that writes drafts: one executor over the whole model, a key/value cache per sequence.
+ * The cache holds rows for what it was fed, drafts included; the next draft keeps the rows that turned out right and
+ * feeds the rest, so a rejected draft needs no message. At temperature > 0 it draws with the target's own noise
+ * (gumbel coupling, arXiv 2408.07978), which makes two similar models choose the same token more often.
+ * Everything here blocks its thread while a pass runs: lm-thread.ts is where it lives.
+ */
+import { createExecutor, type ExecutorOptions, type HeadOutput } from '../../shards/executor.ts';
+import { KvStore } from '../../shards/kv-cache.ts';
+import { chooseToken, greedy, needsLogits, type Sampling } from '../../shards/sampler.ts';
+
+/** Rows of one pass over a prompt: longer ones block the thread for no gain in time per row. */
+const chunkRows = 64;
+
+/** Plain data: it crosses threads. */
+export interface DraftModelOptions extends ExecutorOptions {
+  /** Budget for keys and values of all sequences; those drafted for longest ago lose theirs first. */
+  readonly kvBytesMax: number;
+  /** Ids from here on are padding to the target and end a draft. */
+  readonly targetVocab: number;
+  /** Ids that end an answer: nothing is drafted after one. */
+  readonly eosIds: readonly number[];
+}
+
+export interface DraftTask {
+  readonly sequence: string;
+  readonly count: number;
+  readonly sampling: Sampling;
+}
+
+export interface DraftModel {
+  /** The sequence's tokens from index `from` on; those before are known. Costs nothing. Throws RangeError on a gap. */
+  learn(sequence: string, from: number, ids: Uint32Array): void;
+  /** Fills the cache ahead of the first draft. `stop` is asked between passes. */
+  read(sequence: string, stop: () => Promise<boolean>): Promise<void>;
+  /**
+   * Up to `count` ids after what was learned; fewer at an end token or at the end of the context, none if the model
+   * cannot read the sequence. `stop` is asked between passes; a stopped draft gives what it has.
+   */
+  draft(task: DraftTask, stop: () => boolean): Promise<Uint32Array>;
+  /** Forgets a sequence; a task of it that runs ends after its pass. */
+  close(sequence: string): void;
+  dispose(): Promise<void>;
+}
+
+interface SequenceState {
+  /** What the sequence says. */
+  readonly tokens: number[];
+  /** What the cache holds rows for; as long as the cache. */
+  readonly fed: number[];
+}
+
+export async function createDraftModel(options: DraftModelOptions): Promise<DraftModel> {
+  const { dims, range, kvBytesMax, targetVocab, eosIds } = options;
+  const executor = await createExecutor(options);
+  const store = new KvStore({
+    shape: { layers: range.end - range.start, kvHeads: dims.kvHeads, headDim: dims.headDim },
+    bytesMax: kvBytesMax,
+    positionsMax: dims.contextLength,
+  });
+  const states = new Map<string, SequenceState>();
+
+  /** The sequence with its cache cut to the rows that are still right; null if the model cannot read it. */
+  function resume(sequence: string): SequenceState | null {
+    const state = states.get(sequence);
+    if (state === undefined || state.tokens.length === 0) return null;
+    const { tokens, fed } = state;
+    if (tokens.length > dims.contextLength || tokens.some((id) => id >= dims.vocab)) return null;
+    // The last token is always fed again, for its logits.
+    let right = 0;
+    while (right < fed.length && right < tokens.length - 1 && fed[right] === tokens[right]) right += 1;
+    try {
+      store.adopt(sequence, sequence, right);
+      fed.length = right;
+    } catch {
+      // Evicted, or never there: start over.
+      store.open(sequence);
+      fed.length = 0;
+    }
+    return state;
+  }
+
+  /** Runs ids after what was fed; the choice for the token after the last one if `want` is a head. */
+  async function feed(
+    sequence: string,
+    { fed }: SequenceState,
+    ids: readonly number[],
+    want: HeadOutput,
+    sampling: Sampling = greedy,
+  ): Promise<number> {
+    const cache = store.get(sequence);
+    store.reserve(sequence, cache.length + ids.length);
+    const headFrom = want === 'none' ? ids.length : ids.length - 1;
+    const pass = { ids: Uint32Array.from(ids), hidden: null, cache, headFrom, want };
+    const { newkv, passRows, argmax, logits } = await executor.run(pass);
+    cache.append(newkv, ids.length, passRows);
+    fed.push(...ids);
+    if (want === 'none') return -1;
+    return argmax !== null ? argmax[0]! : chooseToken(logits!, sampling, fed.length);
+  }
+
+  /** The next chunk of tokens to read, short of the last one. */
+  function unread({ tokens, fed }: SequenceState): number[] {
+    return tokens.slice(fed.length, Math.min(tokens.length - 1, fed.length + chunkRows));
+  }
+
+  async function write(state: SequenceState, task: DraftTask, stop: () => boolean): Promise<number[]> {
+    const { sequence, sampling } = task;
+    const count = Math.min(task.count, dims.contextLength - state.tokens.length);
+    const drafted: number[] = [];
+    if (count <= 0) return drafted;
+    let next = state.tokens.at(-1)!;
+    for (let ids = unread(state); ids.length > 0; ids = unread(state)) {
+      if (stop() || states.get(sequence) !== state) return drafted;
+      await feed(sequence, state, ids, 'none');
+    }
+    const want = needsLogits(sampling) ? 'logits' : 'argmax';
+    while (drafted.length < count && !stop() && states.get(sequence) === state) {
+      next = await feed(sequence, state, [next], want, sampling);
+      if (next >= targetVocab) break;
+      drafted.push(next);
+      if (eosIds.includes(next)) break;
+    }
+    return drafted;
+  }
+
+  /** Between tasks every cache may be evicted for another's sake. */
+  async function withCache<T>(
+    sequence: string,
+    work: (state: SequenceState) => Promise<T>,
+  ): Promise<T | null> {
+    const state = resume(sequence);
+    if (state === null) return null;
+    try {
+      return await work(state);
+    } finally {
+      store.keep(sequence);
+    }
+  }
+
+  return {
+    learn(sequence, from, ids) {
+      const state = states.get(sequence) ?? { tokens: [], fed: [] };
+      if (from > state.tokens.length)
+        throw new RangeError(`tokens before ${from} of ${sequence} are not known`);
+      states.set(sequence, state);
+      state.tokens.length = from;
+      for (const id of ids) state.tokens.push(id);
+    },
+    async read(sequence, stop) {
+      await withCache(sequence, async (state) => {
+        for (let ids = unread(state); ids.length > 0; ids = unread(state)) {
+          if ((await stop()) || states.get(sequence) !== state) return;
+          await feed(sequence, state, ids, 'none');
+        }
+      });
+    },
+    async draft(task, stop) {
+      return Uint32Array.from((await withCache(task.sequence, (state) => write(state, task, stop))) ?? []);
+    },
+    close(sequence) {
+      states.delete(sequence);
+      store.free(sequence);
+    },
+    dispose: () => executor.dispose(),
+  };
+}

@@ -1,0 +1,84 @@
+/**
+ * The thread behind the drafter 'lm': a draft model and a queue in front of it. Drafts go first and prompts are read
+ * in the gaps, so that a new session holds up the draft of a running one for one pass at most.
+ * Protocol: plain messages of the types below; every 'draft' gets exactly one answer.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { createDraftModel, type DraftModelOptions, type DraftTask } from './draft-model.ts';
+
+type Job =
+  | {
+      readonly type: 'draft';
+      readonly request: number;
+      readonly task: DraftTask;
+      /** Int32 [1]: not 0 once nobody waits for the answer. */
+      readonly stop: SharedArrayBuffer;
+    }
+  | { readonly type: 'read'; readonly sequence: string }
+  | { readonly type: 'end' };
+
+export type ToLmThread =
+  | Job
+  | { readonly type: 'close'; readonly sequence: string }
+  | { readonly type: 'learn'; readonly sequence: string; readonly from: number; readonly ids: Uint32Array };
+
+export type FromLmThread =
+  | { readonly type: 'ready' }
+  | { readonly type: 'draft'; readonly request: number; readonly ids: Uint32Array }
+  | { readonly type: 'failure'; readonly request: number; readonly message: string };
+
+const port = parentPort!;
+const model = await createDraftModel(workerData as DraftModelOptions);
+const jobs: Job[] = [];
+let wake = (): void => {};
+
+port.on('message', (message: ToLmThread) => {
+  // What a sequence says, and that it is over, is known at once, whatever waits.
+  if (message.type === 'learn') return model.learn(message.sequence, message.from, message.ids);
+  if (message.type === 'close') return model.close(message.sequence);
+  jobs.push(message);
+  wake();
+});
+answer({ type: 'ready' });
+
+for (let job = await nextJob(); job.type !== 'end'; job = await nextJob()) {
+  if (job.type === 'draft') await draft(job);
+  else await read(job);
+}
+await model.dispose();
+port.close();
+
+function answer(message: FromLmThread): void {
+  port.postMessage(message);
+}
+
+async function nextJob(): Promise<Job> {
+  if (!(await urgentWaits()) && jobs.length === 0) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+  const urgent = jobs.findIndex(({ type }) => type !== 'read');
+  return jobs.splice(Math.max(0, urgent), 1)[0]!;
+}
+
+/** Passes block this thread, so what came meanwhile is seen only after a turn of its loop. */
+async function urgentWaits(): Promise<boolean> {
+  await setImmediate();
+  return jobs.some(({ type }) => type !== 'read');
+}
+
+/** A prompt that cannot be read ahead fails with its draft, which has someone to tell. */
+async function read({ sequence }: Job & { readonly type: 'read' }): Promise<void> {
+  await model.read(sequence, urgentWaits).catch(() => {});
+}
+
+async function draft({ request, task, stop }: Job & { readonly type: 'draft' }): Promise<void> {
+  const flag = new Int32Array(stop);
+  try {
+    answer({ type: 'draft', request, ids: await model.draft(task, () => Atomics.load(flag, 0) !== 0) });
+  } catch (error) {
+    answer({ type: 'failure', request, message: error instanceof Error ? error.message : String(error) });
+  }
+}
