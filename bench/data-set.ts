@@ -1,0 +1,22 @@
+/** A named list of prompts and the wording that made them out of tasks. */
+
+export interface BenchPrompt {
+  readonly id: string;
+  /** Category within the set. */
+  readonly kind: string;
+  /** The user's message. */
+  readonly text: string;
+}
+
+export interface DataSet {
+  readonly name: string;
+  /** How a task becomes a message; printed with every result, since it decides what the model answers. */
+  readonly wording: string;
+  readonly prompts: readonly BenchPrompt[];
+}
+
+/** At most `limit` items at even distances, so that every part of an ordered file is seen. */
+export function spreadOver<T>(items: readonly T[], limit: number | null): T[] {
+  if (limit === null || limit >= items.length) return [...items];
+  return Array.from({ length: limit }, (_, i) => items[Math.floor((i * items.length) / limit)]);
+}

@@ -1,0 +1,135 @@
+/**
+ * Offline acceptance of text drafters on saved outputs: what a lossless draft commits per round (E) and what that is
+ * worth on links, without a model. It replays each output through the real planner and drafter; round time is
+ * `fixed + row * (draft + 1)` ms, so the figures do not depend on the machine.
+ *
+ *   node bench/simulate-acceptance.ts FILE [--fixed 87] [--row 4]
+ *
+ * FILE holds one JSON object a line: {"set": "code", "prompt": [ids], "ids": [ids], "prediction": [ids]}; set and
+ * prediction may be left out.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { greedy } from '../shards/sampler.ts';
+import { createDraftPlanner, type DraftPlanner } from '../src/drafting/chooser.ts';
+import type { DraftPolicy } from '../src/drafting/drafter.ts';
+import { bestGamma } from '../src/drafting/gamma-star.ts';
+import { createNoneDrafter } from '../src/drafting/none-drafter.ts';
+import { createSuffixDrafter } from '../src/drafting/suffix-drafter.ts';
+
+interface SavedOutput {
+  readonly set?: string;
+  readonly prompt: readonly number[];
+  readonly ids: readonly number[];
+  readonly prediction?: readonly number[];
+}
+
+interface Costs {
+  readonly fixedMs: number;
+  readonly rowMs: number;
+}
+
+interface Totals {
+  rounds: number;
+  tokens: number;
+  drafted: number;
+  accepted: number;
+  ms: number;
+}
+
+const lengths = [0, 2, 4, 8, 16, 'auto'] as const;
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { fixed: { type: 'string', default: '87' }, row: { type: 'string', default: '4' } },
+});
+const costs = { fixedMs: Number(values.fixed), rowMs: Number(values.row) };
+const outputs = readFileSync(positionals[0]!, 'utf8')
+  .split('\n')
+  .filter((line) => line !== '')
+  .map((line) => JSON.parse(line) as SavedOutput);
+
+console.log(
+  `round = ${costs.fixedMs} + ${costs.rowMs} ms a row; E = tokens a round, x = against plain decoding`,
+);
+for (const set of new Set(outputs.map((output) => output.set))) await report(set);
+
+async function report(set: string | undefined): Promise<void> {
+  const texts = outputs.filter((output) => output.set === set);
+  const cells: string[] = [];
+  for (const draftLength of lengths) {
+    const totals = await replay(texts, { drafter: 'ngram', draftLength });
+    const plainMs = totals.tokens * (costs.fixedMs + costs.rowMs);
+    cells.push(
+      `${draftLength}: E ${(totals.tokens / totals.rounds).toFixed(2)} x${(plainMs / totals.ms).toFixed(2)}, ` +
+        `${(totals.drafted / totals.rounds).toFixed(1)} drafted${draftLength === 'auto' ? oneAlpha(totals) : ''}`,
+    );
+  }
+  console.log(`${set ?? 'all'}, ${texts.length} texts\n  ${cells.join('\n  ')}`);
+}
+
+/** What one alpha for all drafts would have advised: short, since it cannot know that later tokens are surer. */
+function oneAlpha({ accepted, rounds }: Totals): string {
+  const alpha = accepted / (accepted + rounds);
+  if (alpha === 0) return '';
+  const gamma = bestGamma(alpha, { fixedMs: costs.fixedMs + costs.rowMs, perTokenMs: costs.rowMs });
+  return `; one alpha would be ${alpha.toFixed(2)} and ask for ${gamma}`;
+}
+
+/** One planner for all texts of a set, as one gateway would have. */
+async function replay(texts: readonly SavedOutput[], policy: DraftPolicy): Promise<Totals> {
+  const planner = createDraftPlanner({
+    none: createNoneDrafter(),
+    ngram: createSuffixDrafter({ now: () => 0 }),
+    lm: null,
+    onFailure: (source, error) => console.error(source, error),
+  });
+  const totals = { rounds: 0, tokens: 0, drafted: 0, accepted: 0, ms: 0 };
+  for (const [i, text] of texts.entries()) await replayText(planner, `${i}`, text, policy, costs, totals);
+  await planner.dispose();
+  return totals;
+}
+
+async function replayText(
+  planner: DraftPlanner,
+  id: string,
+  { prompt, ids, prediction }: SavedOutput,
+  policy: DraftPolicy,
+  { fixedMs, rowMs }: Costs,
+  totals: Totals,
+): Promise<void> {
+  const tokens = [...prompt, ids[0]!];
+  const predicted = prediction === undefined ? null : Uint32Array.from(prediction);
+  const sequence = {
+    id,
+    tokens,
+    promptLength: prompt.length,
+    prediction: predicted,
+    owner: 'o',
+    sampling: greedy,
+  };
+  const { signal } = new AbortController();
+  planner.open(sequence);
+  for (let next = 1; next < ids.length; ) {
+    const draftTokensMax = ids.length - next - 1;
+    const draft = (await planner.draft([{ sequence, draftTokensMax, policy }], signal))[0]!;
+    let accepted = 0;
+    while (accepted < draft.ids.length && draft.ids[accepted] === ids[next + accepted]) accepted += 1;
+    const committed = Uint32Array.from(ids.slice(next, next + accepted + 1));
+    const kind = accepted < draft.ids.length ? 'recovered' : 'bonus';
+    const roundMs = fixedMs + rowMs * (draft.ids.length + 1);
+    tokens.push(...committed);
+    planner.observe(sequence, {
+      draft,
+      verdict: { accepted, ids: committed, kind, finished: false },
+      roundMs,
+    });
+    totals.rounds += 1;
+    totals.tokens += committed.length;
+    totals.drafted += draft.ids.length;
+    totals.accepted += accepted;
+    totals.ms += roundMs;
+    next += committed.length;
+  }
+  planner.close(sequence);
+}
