@@ -1,0 +1,48 @@
+/**
+ * 404 and 405 before any body is read, naming what is served instead: most wrong URLs are a missing or doubled /v1.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import fastifyPlugin from 'fastify-plugin';
+import { GatewayError } from '../src/errors.ts';
+
+export const notFound = fastifyPlugin(
+  async (app) => {
+    const served = new Map<string, Set<string>>();
+    app.addHook('onRoute', ({ url, method }) => {
+      const methods = served.get(url) ?? new Set();
+      for (const name of [method].flat()) methods.add(name);
+      served.set(url, methods);
+    });
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.is404) throw refuse(request, reply, served);
+    });
+    app.setNotFoundHandler((request, reply) => {
+      throw refuse(request, reply, served);
+    });
+  },
+  { name: 'not-found' },
+);
+
+function refuse(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  served: ReadonlyMap<string, ReadonlySet<string>>,
+): GatewayError {
+  const path = request.url.split('?')[0]!;
+  const asked = `${request.method} ${path.slice(0, 200)}`;
+  for (const [url, methods] of served) {
+    if (!matches(url, path)) continue;
+    const allowed = [...methods].join(', ');
+    reply.header('allow', allowed);
+    return new GatewayError('method_not_allowed', `${asked} is not served; allowed are: ${allowed}.`);
+  }
+  const all = [...served].map(
+    ([url, methods]) => `${[...methods].filter((name) => name !== 'HEAD').join(', ')} ${url}`,
+  );
+  return new GatewayError('unknown_url', `Unknown URL: ${asked}. Served are: ${all.join('; ')}.`);
+}
+
+/** A pattern may end in `*`, which stands for at least one character. */
+function matches(url: string, path: string): boolean {
+  return url.endsWith('*') ? path.length >= url.length && path.startsWith(url.slice(0, -1)) : url === path;
+}

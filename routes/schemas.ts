@@ -1,0 +1,214 @@
+/**
+ * Bodies of requests and answers, once: validator, static type and openapi.yaml come from these objects. A field that
+ * is not listed here is decided in unserved-parameters.ts. Nullable means "as if it were not sent", as at OpenAI.
+ */
+import { type Static, type TSchema, Type } from 'typebox';
+
+/** 128 k tokens of text and a prediction as long, JSON-escaped. */
+export const bodyBytesMax = 4 * 2 ** 20;
+/** The detokeniser holds back as much text as the longest stop string. */
+const stopCharsMax = 512;
+/** OpenAI's own bound. */
+const stopsMax = 4;
+/** The longest draft of the engine. */
+const draftTokensMax = 64;
+const tokensMax = 2 ** 31 - 1;
+
+const optional = <T extends TSchema>(schema: T, description: string) =>
+  Type.Optional(Type.Union([schema, Type.Null()], { description }));
+
+const ContentPart = Type.Object(
+  { type: Type.String(), text: Type.Optional(Type.String()), refusal: Type.Optional(Type.String()) },
+  { description: 'A part of type `text`; other types are refused.' },
+);
+
+const Content = Type.Union([Type.String(), Type.Array(ContentPart)]);
+
+const Message = Type.Object({
+  role: Type.Enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
+    description: '`developer` is `system`. `tool` and `function` are refused for now.',
+  }),
+  content: Type.Optional(Type.Union([Content, Type.Null()])),
+});
+
+export type MessageBody = Static<typeof Message>;
+export type ContentBody = Static<typeof Content>;
+
+const Speculation = Type.Object(
+  {
+    drafter: optional(Type.Enum(['auto', 'none', 'ngram', 'lm']), 'What guesses ahead. Default auto.'),
+    draft_length: optional(
+      Type.Union([Type.Integer({ minimum: 0, maximum: draftTokensMax }), Type.Literal('auto')]),
+      'Most tokens a draft may have; 0 is plain decoding. Default auto.',
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const ChatRequest = Type.Object(
+  {
+    messages: Type.Array(Message, { minItems: 1 }),
+    model: Type.String({ minLength: 1 }),
+    max_completion_tokens: optional(
+      Type.Integer({ minimum: 1, maximum: tokensMax }),
+      'Most output tokens. Default: up to the end of the context.',
+    ),
+    max_tokens: optional(
+      Type.Integer({ minimum: 1, maximum: tokensMax }),
+      'Older name of max_completion_tokens, which wins.',
+    ),
+    temperature: optional(Type.Number({ minimum: 0, maximum: 2 }), 'Default 1; 0 is greedy.'),
+    top_p: optional(Type.Number({ minimum: 0, maximum: 1 }), 'Default 1.'),
+    top_k: optional(Type.Integer({ minimum: -1, maximum: tokensMax }), 'Default 0, which keeps all, as -1.'),
+    min_p: optional(Type.Number({ minimum: 0, maximum: 1 }), 'Default 0.'),
+    seed: optional(
+      Type.Union([
+        Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 64 }),
+        Type.String({ pattern: '^-?[0-9]{1,20}$' }),
+      ]),
+      '64 bits; as a string of digits where a JSON number is not exact. Default: one is drawn.',
+    ),
+    stop: optional(
+      Type.Union([
+        Type.String({ maxLength: stopCharsMax }),
+        Type.Array(Type.String({ maxLength: stopCharsMax }), { maxItems: stopsMax }),
+      ]),
+      'The answer ends before any of these.',
+    ),
+    n: optional(Type.Literal(1), 'Only one choice.'),
+    stream: optional(Type.Boolean(), 'Server-sent events. Default false.'),
+    stream_options: optional(
+      Type.Object({
+        include_usage: optional(Type.Boolean(), 'One more chunk with the usage of the whole answer.'),
+      }),
+      'Only with stream.',
+    ),
+    prediction: optional(
+      Type.Object({ type: Type.Literal('content'), content: Content }),
+      'Text that is expected somewhere in the answer; it is drafted from, and never changes the answer.',
+    ),
+    speculation: optional(
+      Speculation,
+      'Extension: how to draft. Never changes the answer. Adds `metrics` to it.',
+    ),
+  },
+  { description: 'Other fields of OpenAI are ignored, or refused where they would change the answer.' },
+);
+
+export type ChatRequestBody = Static<typeof ChatRequest>;
+
+const UsageBody = Type.Object({
+  prompt_tokens: Type.Integer(),
+  completion_tokens: Type.Integer({ description: 'Output tokens, and rejected prediction tokens.' }),
+  total_tokens: Type.Integer(),
+  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
+  completion_tokens_details: Type.Object({
+    reasoning_tokens: Type.Integer(),
+    accepted_prediction_tokens: Type.Integer(),
+    rejected_prediction_tokens: Type.Integer(),
+  }),
+});
+
+export type UsageBody = Static<typeof UsageBody>;
+
+const MetricsBody = Type.Object(
+  {
+    seed: Type.Union([Type.Integer(), Type.String()], {
+      description: 'The seed that was used; a string of digits where a JSON number is not exact.',
+    }),
+    time_to_first_token_ms: Type.Number(),
+    generation_ms: Type.Number(),
+    queue_ms: Type.Number(),
+    tokens_per_second: Type.Number({ description: 'Output tokens after the first.' }),
+    rounds: Type.Integer(),
+    drafted_tokens: Type.Integer(),
+    accepted_tokens: Type.Integer(),
+    mean_accepted_length: Type.Number({ description: 'Tokens committed per round.' }),
+    acceptance_per_position: Type.Array(Type.Number()),
+    link_bytes_per_token: Type.Number({ description: "On the gateway's links to shards." }),
+    link_ms: Type.Number(),
+    compute_ms: Type.Number(),
+    draft_ms: Type.Number(),
+    drafters: Type.Record(Type.String(), Type.Number()),
+  },
+  { description: 'Extension: what the answer cost and gained; sent when the request had `speculation`.' },
+);
+
+export type MetricsBody = Static<typeof MetricsBody>;
+
+const FinishReason = Type.Enum(['stop', 'length']);
+
+export const ChatCompletion = Type.Object({
+  id: Type.String(),
+  object: Type.Literal('chat.completion'),
+  created: Type.Integer({ description: 'Seconds since 1970.' }),
+  model: Type.String(),
+  system_fingerprint: Type.String({ description: 'Changes when a logit of the model may.' }),
+  choices: Type.Array(
+    Type.Object({
+      index: Type.Literal(0),
+      message: Type.Object({
+        role: Type.Literal('assistant'),
+        content: Type.String(),
+        refusal: Type.Null(),
+      }),
+      logprobs: Type.Null(),
+      finish_reason: FinishReason,
+    }),
+  ),
+  usage: UsageBody,
+  metrics: Type.Optional(MetricsBody),
+});
+
+export type ChatCompletionBody = Static<typeof ChatCompletion>;
+
+export const ChatChunk = Type.Object({
+  id: Type.String(),
+  object: Type.Literal('chat.completion.chunk'),
+  created: Type.Integer(),
+  model: Type.String(),
+  system_fingerprint: Type.String(),
+  choices: Type.Array(
+    Type.Object({
+      index: Type.Literal(0),
+      delta: Type.Object({
+        role: Type.Optional(Type.Literal('assistant')),
+        content: Type.Optional(Type.String()),
+      }),
+      logprobs: Type.Null(),
+      finish_reason: Type.Union([FinishReason, Type.Null()]),
+    }),
+  ),
+  usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
+  metrics: Type.Optional(MetricsBody),
+});
+
+export type ChatChunkBody = Static<typeof ChatChunk>;
+
+export const ModelBody = Type.Object({
+  id: Type.String(),
+  object: Type.Literal('model'),
+  created: Type.Integer(),
+  owned_by: Type.String(),
+  max_model_len: Type.Integer({ description: 'Extension: longest prompt and answer together, in tokens.' }),
+});
+
+export type ModelBody = Static<typeof ModelBody>;
+
+export const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelBody) });
+
+export const Health = Type.Object({
+  status: Type.Enum(['live', 'ready', 'loading', 'draining']),
+  detail: Type.Union([Type.String(), Type.Null()]),
+});
+
+export type HealthBody = Static<typeof Health>;
+
+export const ErrorBody = Type.Object({
+  error: Type.Object({
+    message: Type.String(),
+    type: Type.String(),
+    param: Type.Union([Type.String(), Type.Null()]),
+    code: Type.Union([Type.String(), Type.Null()]),
+  }),
+});

@@ -1,0 +1,83 @@
+/**
+ * The HTTP edge, assembled from parts that it is given; the only file of src/ that imports routes/. It does not listen.
+ * Closing it ends answers in the making with an error that says so.
+ */
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { accessLog } from '../routes/access-log.ts';
+import { chatRoutes } from '../routes/chat-completions.ts';
+import { answerUnparsable, errorHandler, fromHttp, sendError } from '../routes/error-handler.ts';
+import { healthRoutes, type Readiness } from '../routes/health.ts';
+import { hostGuard } from '../routes/host-guard.ts';
+import { inFlight } from '../routes/in-flight.ts';
+import { type ModelDirectory, modelRoutes } from '../routes/models.ts';
+import { notFound } from '../routes/not-found.ts';
+import { openapi } from '../routes/openapi.ts';
+import { requestId, requestIdOf } from '../routes/request-id.ts';
+import { bodyBytesMax } from '../routes/schemas.ts';
+import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
+import type { CompletionService } from './completion.ts';
+import type { Metrics } from './metrics.ts';
+import type { Config } from './settings.ts';
+
+/** Time to receive a whole request: 4 MiB at 70 kB/s. */
+const requestTimeoutMs = 60_000;
+/** Longest id of a model in a URL; percent signs make three characters of one. */
+const paramCharsMax = 1024;
+
+export interface AppOptions {
+  readonly completions: CompletionService;
+  readonly models: ModelDirectory;
+  readonly readiness: () => Readiness;
+  readonly metrics: Metrics;
+  readonly config: Pick<Config, 'allowPublic'>;
+  readonly log: FastifyBaseLogger;
+  /** Heartbeat and stall limits of streams; tests shorten them. */
+  readonly limits?: EventStreamLimits;
+  /** Milliseconds since 1970, with fractions. */
+  readonly now?: () => number;
+}
+
+/** A ready instance: `listen` or `inject` come next. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const { metrics, models, readiness } = options;
+  const app: FastifyInstance = Fastify({
+    loggerInstance: options.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestTimeoutMs,
+    genReqId: requestIdOf,
+    routerOptions: { maxParamLength: paramCharsMax, ignoreDuplicateSlashes: true },
+    // A wrong type is told, not coerced; a field that is not listed stays for unserved-parameters.ts to judge.
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
+    clientErrorHandler: answerUnparsable,
+    frameworkErrors: (error, request, reply) => {
+      // No hook runs for a URL that the router cannot read.
+      reply.headers({ 'x-request-id': request.id, 'openai-processing-ms': '0' });
+      sendError(fromHttp(error), request, reply);
+    },
+  });
+  // Response schemas are types and documents; what was built by those types needs no second serialiser.
+  app.setSerializerCompiler(() => (body) => JSON.stringify(body));
+  app.removeContentTypeParser('text/plain');
+
+  await app.register(requestId);
+  await app.register(accessLog, { metrics });
+  await app.register(errorHandler, { metrics });
+  await app.register(hostGuard, options.config);
+  await app.register(notFound);
+  await app.register(inFlight);
+  await app.register(openapi);
+
+  await app.register(chatRoutes, {
+    completions: options.completions,
+    models,
+    readiness,
+    metrics,
+    limits: options.limits ?? { heartbeatIntervalMs, stalledReaderMsMax },
+    now: options.now ?? (() => performance.timeOrigin + performance.now()),
+  });
+  await app.register(modelRoutes, { models });
+  await app.register(healthRoutes, { readiness, metrics });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,72 @@
+/** The HTTP edge over a fake engine, closed when the test ends; a real socket and the official SDK where asked for. */
+import type { TestContext } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import OpenAI from 'openai';
+import { pino } from 'pino';
+import type { Readiness } from '../../routes/health.ts';
+import type { ModelCard } from '../../routes/models.ts';
+import type { EventStreamLimits } from '../../routes/sse.ts';
+import { buildApp } from '../../src/app.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { type FakeAnswer, type FakeCompletions, fakeCompletions } from './fake-completions.ts';
+
+export const card: ModelCard = {
+  id: 'tiny/model-1',
+  created: 1_700_000_000,
+  contextLength: 512,
+  fingerprint: 'abc',
+};
+
+export interface EdgeOptions {
+  readonly answer?: FakeAnswer | (() => FakeAnswer);
+  readonly readiness?: Readiness;
+  readonly allowPublic?: boolean;
+  readonly limits?: EventStreamLimits;
+  /** Receives every log line. */
+  readonly logLines?: string[];
+}
+
+export interface Edge {
+  readonly app: FastifyInstance;
+  readonly completions: FakeCompletions;
+}
+
+export const hello: FakeAnswer = { rounds: [['Hel', 'lo'], [''], [' wörld', '!']] };
+
+export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promise<Edge> {
+  const completions = fakeCompletions(options.answer ?? hello);
+  const lines = options.logLines;
+  const app = await buildApp({
+    completions,
+    models: { list: () => [card] },
+    readiness: () => options.readiness ?? { state: 'ready', detail: null },
+    metrics: createMetrics({ modelName: card.id, load: () => ({ running: 1, waiting: 2 }) }),
+    config: { allowPublic: options.allowPublic ?? false },
+    log: lines === undefined ? pino({ level: 'silent' }) : pino({}, { write: (line) => lines.push(line) }),
+    ...(options.limits && { limits: options.limits }),
+  });
+  t.after(() => app.close());
+  return { app, completions };
+}
+
+/** An edge that listens on a free port. */
+export async function listenEdge(
+  t: TestContext,
+  options: EdgeOptions = {},
+): Promise<Edge & { origin: string; client: OpenAI }> {
+  const edge = await openEdge(t, options);
+  const origin = await edge.app.listen({ host: '127.0.0.1', port: 0 });
+  const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey: 'none', maxRetries: 0 });
+  return { ...edge, origin, client };
+}
+
+export const chat = { model: card.id, messages: [{ role: 'user' as const, content: 'Hi' }] };
+
+/** Waits until it holds; fails after two seconds. */
+export async function eventually(holds: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 2000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`did not come true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,97 @@
+/** A CompletionService without a model: it says what it is told, at the pace it is told, and remembers requests. */
+import { setTimeout as wait } from 'node:timers/promises';
+import type {
+  Completion,
+  CompletionEvent,
+  CompletionMetrics,
+  CompletionRequest,
+  CompletionService,
+} from '../../src/completion.ts';
+
+export interface FakeAnswer {
+  /** Deltas of each round. */
+  readonly rounds: readonly (readonly string[])[];
+  /** Pause before each round, ms. */
+  readonly roundMs?: number;
+  readonly reason?: 'stop' | 'length';
+  /** Thrown by start. */
+  readonly refusal?: Error;
+  /** Pause of start itself, ms. */
+  readonly startMs?: number;
+  /** Thrown after the rounds, instead of a finish. */
+  readonly failure?: Error;
+  /** Never finish, and ignore the signal too, after the rounds. */
+  readonly hangs?: boolean;
+}
+
+export interface FakeCompletions extends CompletionService {
+  readonly requests: CompletionRequest[];
+  /** Answers whose iteration is over, for whatever reason. */
+  ended: number;
+  /** Rounds that were pulled. */
+  pulled: number;
+}
+
+export const fakeMetrics: CompletionMetrics = {
+  timeToFirstTokenMs: 12.5,
+  generationMs: 100,
+  queueMs: 1,
+  tokensPerSecond: 40,
+  rounds: 2,
+  draftedTokens: 4,
+  acceptedTokens: 3,
+  meanAcceptedLength: 2.5,
+  acceptancePerPosition: [1, 0.5],
+  linkBytesPerToken: 88,
+  linkMs: 60,
+  computeMs: 30,
+  draftMs: 2,
+  drafters: { ngram: 2 },
+};
+
+export function fakeCompletions(answer: FakeAnswer | (() => FakeAnswer)): FakeCompletions {
+  const service: FakeCompletions = {
+    requests: [],
+    ended: 0,
+    pulled: 0,
+    async start(request): Promise<Completion> {
+      service.requests.push(request);
+      const script = typeof answer === 'function' ? answer() : answer;
+      if (script.startMs !== undefined) await wait(script.startMs);
+      if (script.refusal !== undefined) throw script.refusal;
+      return { promptTokens: 7, events: play(script, request, service) };
+    },
+  };
+  return service;
+}
+
+async function* play(
+  script: FakeAnswer,
+  request: CompletionRequest,
+  service: FakeCompletions,
+): AsyncGenerator<CompletionEvent> {
+  try {
+    for (const deltas of script.rounds) {
+      if (script.roundMs !== undefined) await wait(script.roundMs, undefined, { signal: request.signal });
+      service.pulled += 1;
+      yield { type: 'text', deltas };
+    }
+    if (script.hangs === true) await new Promise(() => {});
+    if (script.failure !== undefined) throw script.failure;
+    yield {
+      type: 'finish',
+      reason: script.reason ?? 'stop',
+      usage: {
+        promptTokens: 7,
+        completionTokens: script.rounds.flat().length,
+        cachedTokens: 2,
+        acceptedPredictionTokens: 3,
+        rejectedPredictionTokens: 1,
+      },
+      metrics: fakeMetrics,
+      seed: request.seed ?? 42n,
+    };
+  } finally {
+    service.ended += 1;
+  }
+}
