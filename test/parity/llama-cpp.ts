@@ -38,7 +38,12 @@ export interface LlamaScores {
 export interface LlamaCpp {
   /** ids[i] for texts[i]; `special`: are the names of control tokens parsed? Loads the vocabulary only. */
   tokenize(path: string, texts: readonly string[], special: boolean): Promise<number[][]>;
-  score(path: string, sequences: readonly (readonly number[])[]): Promise<LlamaScores[]>;
+  /** `cacheType`: of its keys and values; it has F16 by default, our engine F32. */
+  score(
+    path: string,
+    sequences: readonly (readonly number[])[],
+    cacheType: 'F16' | 'F32',
+  ): Promise<LlamaScores[]>;
 }
 
 /** Null, with a printed line, where node-llama-cpp is not installed. */
@@ -62,11 +67,11 @@ export async function loadLlamaCpp(): Promise<LlamaCpp | null> {
         await model.dispose();
       }
     },
-    async score(path, sequences) {
+    async score(path, sequences, cacheType) {
       const model = await llama.loadModel({ modelPath: path });
       try {
         const scores: LlamaScores[] = [];
-        for (const ids of sequences) scores.push(await scoreSequence(model, ids));
+        for (const ids of sequences) scores.push(await scoreSequence(model, ids, cacheType));
         return scores;
       } finally {
         await model.dispose();
@@ -75,13 +80,19 @@ export async function loadLlamaCpp(): Promise<LlamaCpp | null> {
   };
 }
 
-async function scoreSequence(model: LlamaModel, ids: readonly number[]): Promise<LlamaScores> {
+async function scoreSequence(
+  model: LlamaModel,
+  ids: readonly number[],
+  cacheType: string,
+): Promise<LlamaScores> {
   const context = await model.createContext({
     contextSize: Math.max(256, ids.length + 8),
     sequences: 1,
     batchSize: 512,
     threads: 1,
     flashAttention: false,
+    experimentalKvCacheKeyType: cacheType,
+    experimentalKvCacheValueType: cacheType,
   });
   try {
     // Sampling options must name the whole distribution: the default top-k of 40 would cut its tail.
