@@ -3,7 +3,7 @@
  * over 15 ms links a factor of ten, 10 MB of session memory refuses streams, and a thousand quick resets bring a
  * GOAWAY that ends every session of the connection.
  */
-import type { Http2Session, SessionOptions } from 'node:http2';
+import type { Http2Session, ServerOptions } from 'node:http2';
 
 /** Bytes that a peer may send on one stream before we read: 256 rows of width 4,096 in flight. */
 export const streamWindowBytes = 4 << 20;
@@ -36,7 +36,7 @@ export const http2Options = {
   maxSessionRejectedStreams: rejectedStreamsMax,
   streamResetBurst,
   streamResetRate,
-} as const satisfies SessionOptions;
+} as const satisfies ServerOptions;
 
 /** The connection's own window has no setting: it must be opened on every session, on whichever side receives. */
 export function widenWindow(session: Http2Session): void {

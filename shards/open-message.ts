@@ -14,6 +14,7 @@ import {
   openBytesMax,
   positionMax,
 } from './frame.ts';
+import { hopTokenLengthMax } from './hop-token.ts';
 import {
   finite,
   flag,

@@ -41,7 +41,7 @@ export interface ShardSession {
 
 export function createShardSession(options: { tail: boolean; length: number }): ShardSession {
   let length = options.length;
-  const newestEpoch = -1;
+  let newestEpoch = -1;
   let lastEpoch = -1;
   let lastRound = -1;
   let deadEpoch = -1;

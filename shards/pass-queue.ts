@@ -1,0 +1,112 @@
+/**
+ * Frames that wait for the engine, and which of them is next. Pure but for the time it is handed. Within a session
+ * the order is that of arrival, always. Between sessions verify frames go before prefill chunks (someone waits for the
+ * next word), until a chunk has waited prefillWaitMaxMs and takes its turn by age. A newer epoch throws out the older
+ * frames of its session unrun: their answer is not wanted any more.
+ */
+import type { ForwardMessage } from './messages.ts';
+import type { WorkerLimits } from './worker-limits.ts';
+
+export interface QueuedPass {
+  readonly session: string;
+  readonly message: ForwardMessage;
+  /** Payload bytes: what the queue holds for it. */
+  readonly bytes: number;
+  readonly arrivedMs: number;
+}
+
+export interface PassQueue {
+  readonly bytes: number;
+  readonly frames: number;
+  /** Returns how many older frames of the session were thrown out. */
+  push(pass: QueuedPass): number;
+  /** Takes the next pass out of the sessions that may run, null if there is none. */
+  next(mayRun: (session: string) => boolean, nowMs: number): QueuedPass | null;
+  /** Must the session's sender be held back? */
+  isFull(session: string): boolean;
+  /** Throws all frames of a session out; how many. */
+  drop(session: string): number;
+}
+
+type PassQueueLimits = Pick<WorkerLimits, 'sessionFramesMax' | 'sessionBytesMax' | 'prefillWaitMaxMs'>;
+
+export function createPassQueue(limits: PassQueueLimits): PassQueue {
+  /** session → its frames in order of arrival, never empty. */
+  const waiting = new Map<string, QueuedPass[]>();
+  let bytes = 0;
+  let frames = 0;
+
+  function forget(passes: readonly QueuedPass[]): void {
+    for (const pass of passes) bytes -= pass.bytes;
+    frames -= passes.length;
+  }
+
+  function push(pass: QueuedPass): number {
+    const before = waiting.get(pass.session) ?? [];
+    const kept = before.filter(({ message }) => message.epoch >= pass.message.epoch);
+    const overtaken = before.filter(({ message }) => message.epoch < pass.message.epoch);
+    forget(overtaken);
+    kept.push(pass);
+    waiting.set(pass.session, kept);
+    bytes += pass.bytes;
+    frames++;
+    return overtaken.length;
+  }
+
+  function next(mayRun: (session: string) => boolean, nowMs: number): QueuedPass | null {
+    let best: QueuedPass | null = null;
+    let bestUrgent = false;
+    for (const [session, passes] of waiting) {
+      const head = passes[0]!;
+      const urgent = isVerify(head) || nowMs - head.arrivedMs >= limits.prefillWaitMaxMs;
+      if (
+        best !== null &&
+        (bestUrgent
+          ? !urgent || head.arrivedMs >= best.arrivedMs
+          : !urgent && head.arrivedMs >= best.arrivedMs)
+      )
+        continue;
+      if (!mayRun(session)) continue;
+      best = head;
+      bestUrgent = urgent;
+    }
+    if (best === null) return null;
+    const passes = waiting.get(best.session)!;
+    passes.shift();
+    if (passes.length === 0) waiting.delete(best.session);
+    forget([best]);
+    return best;
+  }
+
+  function isFull(session: string): boolean {
+    const passes = waiting.get(session);
+    if (passes === undefined) return false;
+    if (passes.length >= limits.sessionFramesMax) return true;
+    return passes.reduce((sum, pass) => sum + pass.bytes, 0) >= limits.sessionBytesMax;
+  }
+
+  function drop(session: string): number {
+    const passes = waiting.get(session) ?? [];
+    waiting.delete(session);
+    forget(passes);
+    return passes.length;
+  }
+
+  return {
+    get bytes() {
+      return bytes;
+    },
+    get frames() {
+      return frames;
+    },
+    push,
+    next,
+    isFull,
+    drop,
+  };
+}
+
+/** Does a frame want a verdict (at least one row with a head)? */
+export function isVerify({ message }: QueuedPass): boolean {
+  return message.headFrom < message.ids.length;
+}

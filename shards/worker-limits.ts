@@ -1,0 +1,46 @@
+/**
+ * Every bound of a worker by name, with its reason. A peer meets them as ShardError limit, as flow control, or as
+ * the end of a session that waited too long.
+ */
+
+export interface WorkerLimits {
+  /** Sessions at once. */
+  readonly sessionsMax: number;
+  /** TCP connections at once. */
+  readonly connectionsMax: number;
+  /** Frames of one session that wait; above, its stream is not read and flow control holds the sender. */
+  readonly sessionFramesMax: number;
+  /** Bytes of the same. */
+  readonly sessionBytesMax: number;
+  /** Bytes of waiting frames over all sessions; above, the session whose frame it was ends with `limit`. */
+  readonly queueBytesMax: number;
+  /** A prefill chunk that has waited so long goes by its turn, before later verify frames of others. */
+  readonly prefillWaitMaxMs: number;
+  /** A stream must bring its OPEN, and a session must have all its streams, within this. Also the grace of a broken stream. */
+  readonly graceMs: number;
+  /** Next hops that a worker holds connections to. */
+  readonly peersMax: number;
+  /** close() waits so long for the pass in flight and for streams to end. */
+  readonly drainMs: number;
+}
+
+export const workerLimits: WorkerLimits = {
+  /** As many caches of a small model as 8 GB hold; the key/value budget refuses earlier for larger ones. */
+  sessionsMax: 256,
+  /** Gateways and workers before this one, some of them half dead. */
+  connectionsMax: 256,
+  /** 2,048 tokens of prefill, or a window of drafts that no ring is deep enough for. */
+  sessionFramesMax: 32,
+  /** The window of one stream once more. */
+  sessionBytesMax: 8 << 20,
+  /** Thirty-two sessions at their own bound. */
+  queueBytesMax: 256 << 20,
+  /** Five chunks of the default model. */
+  prefillWaitMaxMs: 500,
+  /** Longer than any round trip, shorter than a user's patience. */
+  graceMs: 10_000,
+  /** Replicas of the next range; a route names one of them. */
+  peersMax: 32,
+  /** One prefill chunk of a slow machine; a supervisor kills after ten seconds. */
+  drainMs: 1500,
+};

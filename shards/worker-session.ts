@@ -1,0 +1,335 @@
+/**
+ * One session on one worker: its streams (rows in, rows out, at the tail verdicts), its rules and its place at the
+ * engine. The rules decide what runs (shard-session.ts); this file moves bytes and times. Invariant: whatever way a
+ * session ends (CLOSE, END_STREAM, error, deadline, a grace that ran out), its cache is given back exactly once, the
+ * next hop is told, and nothing of it stays in the queue.
+ *
+ * A stream that breaks without an end leaves the session waiting for graceMs: the same session may be opened again over
+ * a new stream or another route, and goes on with the rows it holds.
+ */
+import type { Clock } from './clock.ts';
+import type { PassResult, ShardEngine, TailOptions } from './engine.ts';
+import type { EngineTurns } from './engine-turns.ts';
+import { ShardError, toShardError } from './errors.ts';
+import { type ForwardRelay, openForwardRelay } from './forward-relay.ts';
+import { badFrame, type Frame } from './frame.ts';
+import type { FrameChannel } from './frame-channel.ts';
+import type { Log } from './log.ts';
+import { isTail, type ShardManifest } from './manifest.ts';
+import {
+  type CloseMode,
+  decodeClose,
+  decodeForward,
+  encodeError,
+  encodeForward,
+  encodeVerdict,
+  type ForwardMessage,
+} from './messages.ts';
+import { checkForward } from './open-check.ts';
+import type { ChainOpen } from './open-message.ts';
+import type { PassQueue, QueuedPass } from './pass-queue.ts';
+import type { Peers } from './peers.ts';
+import { createShardSession, type ShardSession } from './shard-session.ts';
+import { countError, type WorkerCounters } from './worker-counters.ts';
+import type { WorkerLimits } from './worker-limits.ts';
+
+/** What all sessions of a worker share. */
+export interface SessionHost {
+  readonly engine: ShardEngine;
+  readonly manifest: ShardManifest;
+  readonly turns: EngineTurns;
+  readonly queue: PassQueue;
+  readonly peers: Peers;
+  readonly limits: WorkerLimits;
+  readonly counters: WorkerCounters;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The session has ended and its id is free. */
+  readonly forget: (id: string) => void;
+}
+
+export interface WorkerSession {
+  /** Takes rows from this stream on; an older one is replaced. `open` has been checked. */
+  attachForward(channel: FrameChannel, open: ChainOpen): void;
+  /** Tail: answers on this stream from now on. */
+  attachVerdicts(channel: FrameChannel, options: TailOptions): void;
+  /** A frame behind the OPEN of a forward stream. Throws ShardError. */
+  onForwardFrame(channel: FrameChannel, frame: Frame): void;
+  /** The peer's half of a forward or verdict stream has ended; null for END_STREAM. */
+  onFinish(channel: FrameChannel, error: ShardError | null): void;
+  readonly mayRun: boolean;
+  /** Asks the rules about a pass out of the queue; what runs it, or null if it was dropped. */
+  start(pass: QueuedPass): (() => Promise<void>) | null;
+  /** Ends the session with an ERROR on its streams. */
+  fail(error: ShardError): void;
+}
+
+export function createWorkerSession(id: string, host: SessionHost): WorkerSession {
+  const { engine, manifest, turns, queue, limits, counters, clock, log } = host;
+  const tail = isTail(manifest.range, manifest.dims);
+  let upstream: FrameChannel | null = null;
+  let verdicts: FrameChannel | null = null;
+  let relay: ForwardRelay | null = null;
+  /** Set once the engine has opened the session. */
+  let rules: ShardSession | null = null;
+  let tailOptions: TailOptions | null = null;
+  let engineAsked = false;
+  let tailReady = false;
+  /** What leaves waits for its reader. */
+  let blocked = false;
+  let ended = false;
+  let deadlineMs = 0;
+  let cancelDeadline = (): void => {};
+  let cancelGrace: (() => void) | null = null;
+
+  function attachForward(channel: FrameChannel, open: ChainOpen): void {
+    if (upstream !== null) replace(upstream);
+    upstream = channel;
+    deadlineMs = clock.now() + open.remainingMs;
+    cancelDeadline();
+    cancelDeadline = clock.after(open.remainingMs, () =>
+      fail(new ShardError('deadline', "the session's time is up")),
+    );
+    openRelay(open);
+    watchGrace();
+    if (engineAsked) return;
+    engineAsked = true;
+    turns
+      .take(() => engine.open(id, open.adopt))
+      .then(() => {
+        rules = createShardSession({ tail, length: open.adopt?.length ?? 0 });
+        openTail();
+        turns.wake();
+      })
+      .catch((error) => fail(toShardError(error)));
+  }
+
+  function attachVerdicts(channel: FrameChannel, options: TailOptions): void {
+    if (verdicts !== null) replace(verdicts);
+    verdicts = channel;
+    tailOptions = options;
+    tailReady = false;
+    watchGrace();
+    openTail();
+  }
+
+  function openTail(): void {
+    const options = tailOptions;
+    if (rules === null || options === null || ended) return;
+    turns
+      .take(() => engine.openTail(id, options))
+      .then(() => {
+        if (options !== tailOptions) return;
+        tailReady = true;
+        turns.wake();
+      })
+      .catch((error) => fail(toShardError(error)));
+  }
+
+  function replace(channel: FrameChannel): void {
+    sendError(channel, new ShardError('bad_request', 'a newer stream of this session has taken over'));
+    channel.end();
+    counters.framesDropped += queue.drop(id);
+  }
+
+  function openRelay(open: ChainOpen): void {
+    const next = open.topology === 'chain' ? open.route[0] : undefined;
+    if (relay !== null && !relay.closed && relay.origin === next?.origin) return;
+    relay?.close('free');
+    relay = null;
+    blocked = false;
+    if (next === undefined) return;
+    const opened: ForwardRelay = openForwardRelay({
+      peers: host.peers,
+      session: id,
+      open,
+      remainingMs: () => Math.max(1, Math.round(deadlineMs - clock.now())),
+      onError: (error) => {
+        if (relay === opened) onRelayError(error);
+      },
+    });
+    relay = opened;
+  }
+
+  /** The next hop is at fault: the gateway decides, with CLOSE or with a new route, while this worker keeps its rows. */
+  function onRelayError(error: ShardError): void {
+    if (ended) return;
+    if (upstream !== null) sendError(upstream, error);
+    if (error.code === 'gap') return;
+    counters.framesDropped += queue.drop(id);
+    upstream?.resume();
+    watchGrace();
+  }
+
+  /** Starts the grace when a stream is missing, ends it when none is. */
+  function watchGrace(): void {
+    const missing = upstream === null || (tail && verdicts === null) || relay?.closed === true;
+    if (!missing) {
+      cancelGrace?.();
+      cancelGrace = null;
+    } else if (cancelGrace === null && !ended) {
+      cancelGrace = clock.after(limits.graceMs, () =>
+        fail(new ShardError('unreachable', `a stream of the session was missing for ${limits.graceMs} ms`)),
+      );
+    }
+  }
+
+  function onForwardFrame(channel: FrameChannel, frame: Frame): void {
+    if (ended || channel !== upstream) return;
+    if (frame.type === 'close') {
+      end(decodeClose(frame));
+      return;
+    }
+    if (frame.type !== 'forward') throw badFrame(`${frame.type} does not belong on an open forward stream`);
+    const message = decodeForward(frame);
+    checkForward(manifest, message);
+    if (relay?.closed) {
+      counters.framesDropped++;
+      return;
+    }
+    const bytes = frame.payload.length;
+    if (queue.bytes + bytes > limits.queueBytesMax) {
+      throw new ShardError(
+        'limit',
+        `${queue.bytes} bytes of frames wait for this worker already; try another or later`,
+      );
+    }
+    counters.framesDropped += queue.push({ session: id, message, bytes, arrivedMs: clock.now() });
+    if (queue.isFull(id)) upstream.pause();
+    turns.wake();
+  }
+
+  function onFinish(channel: FrameChannel, error: ShardError | null): void {
+    if (ended || (channel !== upstream && channel !== verdicts)) {
+      channel.end();
+      return;
+    }
+    if (error !== null && error.code !== 'unreachable') {
+      fail(error);
+      return;
+    }
+    if (channel === verdicts) {
+      // The gateway ends this stream on its own way to CLOSE, which comes down the chain.
+      verdicts.end();
+      verdicts = null;
+    } else if (error === null) {
+      end('free');
+      return;
+    } else {
+      upstream = null;
+      counters.framesDropped += queue.drop(id);
+    }
+    watchGrace();
+  }
+
+  function start(pass: QueuedPass): (() => Promise<void>) | null {
+    const { message } = pass;
+    if (!queue.isFull(id)) upstream?.resume();
+    const decision = rules!.decide(message);
+    if (decision.action === 'run') return () => run(pass);
+    if (decision.action === 'drop') counters.framesDropped++;
+    else tellGap(message, decision.length);
+    return null;
+  }
+
+  async function run({ message, arrivedMs }: QueuedPass): Promise<void> {
+    const { position, ids, hidden, headFrom } = message;
+    const queueUs = (clock.now() - arrivedMs) * 1000;
+    let result: PassResult;
+    try {
+      result = await engine.forward({ session: id, position, ids, hidden, headFrom });
+    } catch (thrown) {
+      const error = toShardError(thrown);
+      if (ended) return;
+      if (error.code !== 'gap') return fail(error);
+      const held = Number(error.detail['length'] ?? 0);
+      rules!.shorten(message, held);
+      tellGap(message, held);
+      return;
+    }
+    counters.passes++;
+    counters.rows += ids.length;
+    counters.runUs += result.runUs;
+    if (ended) return;
+    rules!.settle(message, result.verdict);
+    const timings = [...message.timings, { queueUs, runUs: result.runUs }];
+    if (!tail) deliver({ ...message, hidden: result.hidden, timings });
+    else if (result.verdict !== null) {
+      counters.verdicts++;
+      verdicts?.send(
+        encodeVerdict({ ...message, ...result.verdict, position: position + headFrom + 1, timings }),
+      );
+    }
+  }
+
+  function deliver(message: ForwardMessage): void {
+    const target = relay ?? upstream;
+    if (target === null) return;
+    const roomLeft = relay === null ? upstream!.send(encodeForward(message)) : relay.send(message);
+    if (roomLeft) return;
+    blocked = true;
+    void target.drained().then(() => {
+      blocked = false;
+      turns.wake();
+    });
+  }
+
+  function tellGap({ epoch, round, position }: ForwardMessage, length: number): void {
+    counters.gaps++;
+    if (upstream === null) return;
+    const message = `rows from ${position} on do not continue the ${length} held: open an epoch from there`;
+    sendError(upstream, new ShardError('gap', message, { detail: { length, epoch, round } }));
+  }
+
+  function sendError(channel: FrameChannel, error: ShardError): void {
+    countError(counters, error.code);
+    const { hop = 0, ...detail } = error.detail;
+    const epoch = Number(detail['epoch'] ?? 0);
+    const round = Number(detail['round'] ?? 0);
+    channel.send(
+      encodeError({
+        epoch,
+        round,
+        hop: Number(hop),
+        error: new ShardError(error.code, error.message, { detail }),
+      }),
+    );
+  }
+
+  function fail(error: ShardError): void {
+    if (ended) return;
+    log.warn({ session: id, code: error.code, err: error }, 'session failed');
+    if (upstream !== null) sendError(upstream, error);
+    if (verdicts !== null) sendError(verdicts, error);
+    end('free');
+  }
+
+  function end(mode: CloseMode): void {
+    ended = true;
+    cancelDeadline();
+    cancelGrace?.();
+    counters.framesDropped += queue.drop(id);
+    relay?.close(mode);
+    upstream?.end();
+    verdicts?.end();
+    if (mode === 'keep') counters.sessionsKept++;
+    else counters.sessionsFreed++;
+    host.forget(id);
+    turns
+      .take(() => engine.close(id, mode))
+      .catch((error) => log.error({ session: id, err: error }, 'close failed'));
+  }
+
+  return {
+    attachForward,
+    attachVerdicts,
+    onForwardFrame,
+    onFinish,
+    get mayRun() {
+      const complete = upstream !== null && (!tail || (tailReady && verdicts !== null));
+      return complete && rules !== null && !blocked && relay?.closed !== true;
+    },
+    start,
+    fail,
+  };
+}
