@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createMetrics } from '../../src/metrics.ts';
+
+const round = { source: 'ngram', drafted: 4, accepted: 2, committed: 3, roundMs: 40, linkBytes: 300 };
+
+test('recordRound counts drafts, tokens and positions under both names', async () => {
+  const metrics = createMetrics({ modelName: 'm' });
+  metrics.recordRound(round);
+  metrics.recordRound({ ...round, accepted: 1, committed: 2 });
+  metrics.recordRound({ ...round, source: 'none', drafted: 0, accepted: 0, committed: 1 });
+  const text = await metrics.render();
+  for (const line of [
+    'foretoken_rounds_total 3',
+    'foretoken_round_tokens_total 6',
+    'foretoken_link_bytes_total 900',
+    'foretoken_drafts_total{drafter="ngram"} 2',
+    'vllm:spec_decode_num_drafts_total{model_name="m",drafter="ngram"} 2',
+    'vllm:spec_decode_num_draft_tokens_total{model_name="m",drafter="ngram"} 8',
+    'vllm:spec_decode_num_accepted_tokens_total{model_name="m",drafter="ngram"} 3',
+    'vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name="m",position="0"} 2',
+    'vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name="m",position="1"} 1',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line);
+  }
+  assert.ok(!text.includes('drafter="none"'));
+});
+
+test('createMetrics shares nothing between apps', async () => {
+  const first = createMetrics({ modelName: 'a' });
+  const second = createMetrics({ modelName: 'b' });
+  first.recordRound(round);
+  assert.match(await second.render(), /^foretoken_rounds_total 0$/m);
+});
