@@ -184,3 +184,23 @@ function deepFreeze<T>(value: T): T {
   }
   return value;
 }
+
+/**
+ * The environment of a process that we spawn: ours with these additions, less the settings that its flags carry, so
+ * that a worker never inherits what was meant for its gateway.
+ */
+export function childEnvironment(additions: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('FORETOKEN_'));
+  return { ...Object.fromEntries(inherited), ...arithmeticEnvironment, ...additions };
+}
+
+/**
+ * What native code must read before its first session: flash attention cuts keys into blocks of the machine's L2
+ * size, and so would the bits of every logit.
+ */
+const arithmeticEnvironment = { ORT_GQA_DISABLE_FLASH_ATTENTION: '1' } as const;
+
+/** For a worker that a person started. On the main thread an assignment reaches native code. */
+export function pinArithmeticEnvironment(): void {
+  Object.assign(process.env, arithmeticEnvironment);
+}

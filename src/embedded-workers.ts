@@ -46,7 +46,10 @@ export interface WorkerProcess {
 }
 
 /** Starts one worker process and waits until it serves. Throws with the worker's own words when it cannot. */
-export async function spawnWorker(options: WorkerProcessOptions, signal?: AbortSignal): Promise<WorkerProcess> {
+export async function spawnWorker(
+  options: WorkerProcessOptions,
+  signal?: AbortSignal,
+): Promise<WorkerProcess> {
   const { range } = options;
   const args = [
     entryPath,
@@ -72,7 +75,9 @@ export async function spawnWorker(options: WorkerProcessOptions, signal?: AbortS
       if (note.type === 'failed') reason = note.message;
     });
     child.once('error', reject);
-    void exited.then((how) => reject(new Error(reason || `a worker process ended (${how}) before it served`)));
+    void exited.then((how) =>
+      reject(new Error(reason || `a worker process ended (${how}) before it served`)),
+    );
     signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
   try {
@@ -128,11 +133,17 @@ export async function startEmbeddedWorkers(options: EmbeddedWorkersOptions): Pro
       if (stopping.signal.aborted) return;
       deaths = clock.now() - startedMs > soundLifeMs ? 1 : deaths + 1;
       if (deaths > restartsMax) {
-        log.error({ worker: first.origin }, `worker died ${deaths} times in a row and is given up; restart the gateway`);
+        log.error(
+          { worker: first.origin },
+          `worker died ${deaths} times in a row and is given up; restart the gateway`,
+        );
         return;
       }
       const pauseMs = Math.min(restartBaseMs * 2 ** (deaths - 1), restartMaxMs);
-      log.warn({ worker: first.origin, how, pauseMs: Math.round(pauseMs) }, 'worker process ended; starting it again');
+      log.warn(
+        { worker: first.origin, how, pauseMs: Math.round(pauseMs) },
+        'worker process ended; starting it again',
+      );
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
       if (stopping.signal.aborted) return;
       startedMs = clock.now();
@@ -152,7 +163,8 @@ export async function startEmbeddedWorkers(options: EmbeddedWorkersOptions): Pro
   };
   // One after the other would pack one after the other; together they share the disk cache of the model file.
   const started = await Promise.allSettled(ranges.map((_, index) => spawnAt(index, 0)));
-  for (const [index, result] of started.entries()) if (result.status === 'fulfilled') workers.set(index, result.value);
+  for (const [index, result] of started.entries())
+    if (result.status === 'fulfilled') workers.set(index, result.value);
   const failure = started.find((result) => result.status === 'rejected');
   if (failure !== undefined) {
     await stop();

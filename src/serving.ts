@@ -70,7 +70,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       none: createNoneDrafter(),
       ngram: createSuffixDrafter({ now: clock.now }),
       lm: options.lm === null ? null : await options.lm(tokenizer),
-      onFailure: (source, error) => log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
+      onFailure: (source, error) =>
+        log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
     });
     const scheduler = createScheduler({
       ring: createPipeline({ members, topology: options.topology, clusterKey: options.clusterKey, clock }),

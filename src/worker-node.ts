@@ -2,19 +2,30 @@
  * One worker process from model name to served shard: resolve the file, pack the range (or find it packed), prove
  * the arithmetic, start the engine in its thread, listen. Used by `foretoken worker` and by embedded workers alike.
  */
-import { availableParallelism, cpus } from 'node:os';
+import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../shards/clock.ts';
 import { startEngineThread } from '../shards/engine-host.ts';
-import type { Log } from '../shards/log.ts';
-import { formatRange, type Identity, isTail, type LayerRange, type Quantisation, type ShardManifest } from '../shards/manifest.ts';
-import { proveInvariance } from '../shards/probe.ts';
-import { startWorker } from '../shards/worker.ts';
 import { protocolVersion } from '../shards/frame.ts';
+import type { Log } from '../shards/log.ts';
+import {
+  formatRange,
+  type Identity,
+  isTail,
+  type LayerRange,
+  type Quantisation,
+  type ShardManifest,
+} from '../shards/manifest.ts';
+import { type InvarianceProof, proveInvarianceOnce } from '../shards/probe.ts';
+import { runtimeVersion } from '../shards/runtime.ts';
+import { startWorker } from '../shards/worker.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
-import { packShard, type PackedShard } from './models/pack.ts';
+import { type PackedShard, packShard } from './models/pack.ts';
 import type { ResolvedModel } from './models/pull.ts';
+
+const runtime = `onnxruntime-node ${runtimeVersion}`;
 
 /** Threads of one engine: more than one only pays when no other shard shares the machine. */
 const engineThreads = 1;
@@ -40,18 +51,10 @@ export interface WorkerNode {
 }
 
 export async function startWorkerNode(options: WorkerNodeOptions): Promise<WorkerNode> {
-  const { model, range, quantisation, log } = options;
+  const { model, range, log } = options;
   const pack = await packRange(options);
   options.onProgress('prove', 0, 1);
-  const proof = await proveInvariance({
-    onnxPath: pack.onnxPath,
-    probePath: pack.probePath,
-    dims: pack.dims,
-    range,
-    threads: engineThreads,
-    cachePath: join(pack.directory, 'proof.json'),
-    machine: machineName(),
-  });
+  const proof = await proveShard(pack);
   options.onProgress('load', 0, 1);
   const engine = await startEngineThread({
     onnxPath: pack.onnxPath,
@@ -81,7 +84,10 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
       log,
     });
     const role = isTail(range, pack.dims) ? 'tail' : range.start === 0 ? 'first' : 'inner';
-    log.info({ origin: worker.origin, layers: formatRange(range), role, minRows: proof.minRows }, 'worker serves');
+    log.info(
+      { origin: worker.origin, layers: formatRange(range), role, minRows: proof.minRows },
+      'worker serves',
+    );
     return {
       origin: worker.origin,
       async close() {
@@ -95,7 +101,10 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
   }
 }
 
-async function packRange(options: WorkerNodeOptions): Promise<PackedShard> {
+/** The pack of a range in the store's `packs` folder, made if absent. Throws RangeError, ModelFileError, PullError. */
+export async function packRange(
+  options: Pick<WorkerNodeOptions, 'model' | 'range' | 'quantisation' | 'home' | 'signal' | 'onProgress'>,
+): Promise<PackedShard> {
   const { model, range, quantisation, home, signal, onProgress } = options;
   const file = await readGguf(model.path);
   const dims = modelDims(file);
@@ -115,6 +124,15 @@ async function packRange(options: WorkerNodeOptions): Promise<PackedShard> {
   });
 }
 
+/** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */
+export function proveShard(pack: PackedShard): Promise<InvarianceProof> {
+  const { onnxPath, probePath, dims, range, directory } = pack;
+  return proveInvarianceOnce(
+    { onnxPath, probePath, dims, range, threads: engineThreads },
+    join(directory, `proof-${machineSum()}.json`),
+  );
+}
+
 function identityOf(pack: PackedShard, fingerprint: string): Identity {
   return {
     modelSha256: pack.modelSha256,
@@ -122,13 +140,21 @@ function identityOf(pack: PackedShard, fingerprint: string): Identity {
     rotary: 'half',
     padAttention: true,
     flashAttention: false,
-    runtime: 'onnxruntime-node 1.30.0',
+    runtime,
     wire: 'f32',
     fingerprint,
   };
 }
 
-/** What a proof of arithmetic is bound to besides the file: another CPU takes other kernels. */
-function machineName(): string {
-  return `${cpus()[0]?.model ?? 'unknown'} x${availableParallelism()} ${process.arch} node ${process.versions.node}`;
+/** What a proof is bound to besides the pack: another CPU or runtime takes other kernels. */
+function machineSum(): string {
+  const parts = [
+    cpus()[0]?.model,
+    process.arch,
+    process.platform,
+    process.versions.node,
+    runtime,
+    engineThreads,
+  ];
+  return createHash('sha256').update(parts.join('|')).digest('hex').slice(0, 16);
 }

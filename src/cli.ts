@@ -1,0 +1,178 @@
+/**
+ * The process entry: `foretoken` serves, `foretoken worker` serves a shard, `foretoken pull` fetches a model. Flags
+ * come from the settings' schema; errors that a user can mend are one message, all others a stack. The only file that
+ * ends the process.
+ */
+import { readFileSync } from 'node:fs';
+import closeWithGrace from 'close-with-grace';
+import { Command } from 'commander';
+import pino, { type Logger } from 'pino';
+import pretty from 'pino-pretty';
+import { RouteError } from './cluster/route.ts';
+import { ConfigError, loadConfig, loadWorkerConfig, pinArithmeticEnvironment } from './config.ts';
+import { startGateway } from './gateway.ts';
+import { ModelFileError } from './models/model-file-error.ts';
+import { createPullReporter } from './models/progress.ts';
+import { resolveModel } from './models/pull.ts';
+import { PullError } from './models/pull-error.ts';
+import { openStore } from './models/store.ts';
+import { gatewaySettings, type Setting, workerSettings } from './settings.ts';
+import { createStartScreen } from './start-screen.ts';
+import { TextError } from './text/text-error.ts';
+import { startWorkerNode } from './worker-node.ts';
+import type { WorkerNote } from './worker-note.ts';
+
+/** After this a stop is forced: a person at the keyboard has waited long enough. */
+const closeDelayMs = 2_500;
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('foretoken')
+  .description('OpenAI-compatible gateway for a model cut into layer shards on machines far apart.')
+  .version(version)
+  .showSuggestionAfterError();
+
+const serve = program
+  .command('serve', { isDefault: true })
+  .description('serve the API, over embedded workers or those of --workers')
+  .action((flags: Record<string, unknown>) => run(() => serveGateway(flags)));
+addSettings(serve, gatewaySettings);
+
+const worker = program
+  .command('worker')
+  .description('serve one layer range to a gateway')
+  .action((flags: Record<string, unknown>) => run(() => serveWorker(flags)));
+addSettings(worker, workerSettings);
+
+const pull = program
+  .command('pull')
+  .description('fetch a model of the catalog into the store')
+  .action((flags: Record<string, unknown>) => run(() => pullModel(flags)));
+addSettings(
+  pull,
+  gatewaySettings.filter(({ key }) => key === 'model' || key === 'home'),
+);
+
+await program.parseAsync();
+
+function addSettings(command: Command, settings: readonly Setting[]): void {
+  for (const { flags, description, env, fallback } of settings) {
+    const unset = fallback === null ? ' (required)' : fallback === '' ? '' : ` (default: ${fallback})`;
+    command.option(flags, `${description}${unset} [${env}]`);
+  }
+}
+
+async function serveGateway(flags: Record<string, unknown>): Promise<void> {
+  const config = loadConfig(process.env, flags);
+  const log = createLog(config.logLevel);
+  const screen = createStartScreen(process.stdout, () => performance.now());
+  process.stdout.write(`Foretoken ${version}\n`);
+  const gateway = await startGateway({ config, log, screen });
+  stopOnSignal(log, () => {
+    screen.stopping();
+    return gateway.close();
+  });
+  try {
+    await gateway.ready;
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
+}
+
+async function serveWorker(flags: Record<string, unknown>): Promise<void> {
+  pinArithmeticEnvironment();
+  const config = loadWorkerConfig(process.env, flags);
+  const log = createLog(config.logLevel);
+  const stopping = new AbortController();
+  const tell = (note: WorkerNote): void => void process.send?.(note);
+  let node: Awaited<ReturnType<typeof startWorkerNode>> | null = null;
+  const stop = async (): Promise<void> => {
+    stopping.abort(new Error('stopping'));
+    await node?.close();
+  };
+  stopOnSignal(log, stop);
+  // A gateway that spawned us and is gone, kill -9 included, leaves this channel closed.
+  process.on('disconnect', () => void stop().finally(() => process.exit(0)));
+  try {
+    const store = await openStore(config.home);
+    const reporter = createPullReporter({ stream: process.stderr, now: () => performance.now() });
+    const model = await resolveModel(config.model, {
+      store,
+      signal: stopping.signal,
+      onProgress: (progress) => reporter.onProgress(progress),
+      log: { info: (text) => log.info(text), warn: (text) => log.warn(text) },
+    });
+    reporter.close();
+    node = await startWorkerNode({
+      ...config,
+      ...config.listen,
+      kvBytesMax: config.kvBytes,
+      model,
+      range: config.layers,
+      log,
+      signal: stopping.signal,
+      onProgress: (stage, done, total) => tell({ type: 'progress', stage, done, total }),
+    });
+    tell({ type: 'ready', origin: node.origin });
+  } catch (error) {
+    tell({ type: 'failed', message: (error as Error).message });
+    throw error;
+  }
+}
+
+async function pullModel(flags: Record<string, unknown>): Promise<void> {
+  const config = loadConfig(process.env, flags);
+  const reporter = createPullReporter({ stream: process.stdout, now: () => performance.now() });
+  const stopping = new AbortController();
+  stopOnSignal(createLog('warn'), async () => stopping.abort(new Error('stopping')));
+  const model = await resolveModel(config.model, {
+    store: await openStore(config.home),
+    signal: stopping.signal,
+    onProgress: (progress) => reporter.onProgress(progress),
+    log: { info: (text) => reporter.line(text), warn: (text) => reporter.line(text) },
+  });
+  reporter.line(`${model.name}: ${model.path}`);
+  process.exit(0);
+}
+
+/** Logs go to stderr: lines for people on a terminal, JSON elsewhere. */
+function createLog(level: string): Logger {
+  const stream = process.stderr.isTTY
+    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' })
+    : pino.destination({ dest: 2, sync: true });
+  return pino({ level }, stream);
+}
+
+function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
+  closeWithGrace({ delay: closeDelayMs, logger: false }, async ({ err }) => {
+    if (err) log.fatal({ err }, 'unexpected failure');
+    await stop();
+  });
+}
+
+/** Runs a command; what a user can mend is told in a sentence. */
+async function run(command: () => Promise<void>): Promise<void> {
+  try {
+    await command();
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    process.exit(1);
+  }
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const known = [ConfigError, PullError, ModelFileError, TextError, RouteError, RangeError];
+  if (known.some((kind) => error instanceof kind)) return `foretoken: ${error.message}`;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === 'EADDRINUSE') {
+    return `foretoken: port ${port} is taken by another program. Choose another with --port, or stop that program.`;
+  }
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') {
+    return `foretoken: cannot listen there (${error.message}). Choose another --host or --port.`;
+  }
+  return `foretoken: ${error.stack ?? error.message}`;
+}

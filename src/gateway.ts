@@ -1,0 +1,181 @@
+/**
+ * The gateway process: listens first (so a taken port is known before a download), then pulls the model, starts or
+ * finds its workers and opens for requests. Until then requests are answered 503 with a time to come back.
+ */
+
+import { randomBytes } from 'node:crypto';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { systemClock } from '../shards/clock.ts';
+import { type AppOptions, buildApp } from './app.ts';
+import { splitLayers } from './cluster/placement.ts';
+import type { CompletionService } from './completion.ts';
+import type { EmbeddedWorkers } from './embedded-workers.ts';
+import { startEmbeddedWorkers } from './embedded-workers.ts';
+import { GatewayError } from './errors.ts';
+import { openLocalDraft } from './local-draft.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { readGguf } from './models/gguf.ts';
+import { modelDims } from './models/model-dims.ts';
+import { type ResolvedModel, resolveModel } from './models/pull.ts';
+import { openStore } from './models/store.ts';
+import { type Serving, startServing } from './serving.ts';
+import type { Config } from './settings.ts';
+import type { StartScreen } from './start-screen.ts';
+
+export interface Gateway {
+  readonly baseUrl: string;
+  /** Resolves when requests are served; rejects with what went wrong at the start. */
+  readonly ready: Promise<void>;
+  /** Ends answers in flight, then workers. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly screen: StartScreen;
+}
+
+export async function startGateway({ config, log, screen }: GatewayOptions): Promise<Gateway> {
+  const stopping = new AbortController();
+  const createdS = Math.floor(Date.now() / 1000);
+  let model: ResolvedModel | null = null;
+  let serving: Serving | null = null;
+  let workers: EmbeddedWorkers | null = null;
+
+  const metrics = createMetrics({
+    modelName: modelName(config.model),
+    load: () => serving?.scheduler.load() ?? { running: 0, waiting: 0 },
+  });
+  const completions: CompletionService = {
+    start(request) {
+      if (serving !== null) return serving.completions.start(request);
+      throw new GatewayError(
+        'model_loading',
+        'The model is still loading. Send the request again in a moment.',
+      );
+    },
+  };
+  const app: FastifyInstance = await buildApp({
+    completions,
+    models: {
+      list: () =>
+        serving === null
+          ? []
+          : [{ id: model!.name, created: createdS, contextLength: serving.contextLength }],
+    },
+    readiness: () => readinessOf(serving, stopping.signal.aborted),
+    metrics,
+    config,
+    log,
+  });
+  const address = await app.listen({ host: config.host, port: config.port });
+  const baseUrl = `${address}/v1`;
+
+  async function load(): Promise<void> {
+    const { signal } = stopping;
+    const store = await openStore(config.home);
+    const pullOptions = {
+      store,
+      signal,
+      onProgress: screen.pulling,
+      log: { info: screen.line, warn: screen.line },
+    };
+    model = await resolveModel(config.model, pullOptions);
+    screen.model(model);
+    const lm = await openLocalDraft({
+      draft: config.draft,
+      target: model,
+      home: config.home,
+      resolve: pullOptions,
+      now: systemClock.now,
+      onFailure: (err) => log.warn({ err }, 'the draft model failed; its drafts are left out'),
+    });
+    const clusterKey =
+      config.clusterKey ?? (config.workers.length === 0 ? randomBytes(32).toString('hex') : null);
+    const origins = config.workers.length > 0 ? config.workers : await startWorkers(model, clusterKey!);
+    serving = await startServing({
+      model,
+      origins,
+      clusterKey,
+      topology: config.topology,
+      lm,
+      sessionsMax: config.sessionsMax,
+      queuedMax: config.queueMax,
+      contextMax: config.context,
+      allowVariant: false,
+      clock: systemClock,
+      log,
+      ...recorders(metrics),
+      signal,
+    });
+  }
+
+  async function startWorkers(resolved: ResolvedModel, clusterKey: string): Promise<readonly string[]> {
+    const dims = modelDims(await readGguf(resolved.path));
+    const ranges = splitLayers(dims, config.shards);
+    workers = await startEmbeddedWorkers({
+      model: resolved.entry === null ? resolved.path : resolved.name,
+      home: config.home,
+      ranges,
+      quantisation: config.quantisation,
+      clusterKey,
+      kvBytesMax: config.kvBytes,
+      // Their start is on the screen already; what they warn of belongs in the log.
+      logLevel: config.logLevel === 'info' ? 'warn' : config.logLevel,
+      clock: systemClock,
+      log,
+      onNote: (index, note) => screen.worker(ranges[index]!, note),
+      signal: stopping.signal,
+    });
+    return workers.origins;
+  }
+
+  const ready = load().then(() => screen.ready(baseUrl, model!.name));
+  let closing: Promise<void> | null = null;
+  return {
+    baseUrl,
+    ready,
+    close() {
+      closing ??= (async () => {
+        stopping.abort(new GatewayError('draining', 'The gateway is shutting down.'));
+        await serving?.close();
+        await app.close();
+        await ready.catch(() => {});
+        // The start may have got as far as workers while we waited for it.
+        await serving?.close();
+        await workers?.stop();
+      })();
+      return closing;
+    },
+  };
+}
+
+/** What anybody may know; which worker and why is in the log. */
+function readinessOf(serving: Serving | null, stopping: boolean): ReturnType<AppOptions['readiness']> {
+  if (stopping) return { state: 'draining', detail: null };
+  if (serving === null) return { state: 'loading', detail: 'the model is being loaded' };
+  if (serving.members.problem() === null) return { state: 'ready', detail: null };
+  const states = serving.members.states();
+  const missing = states.filter(({ state }) => state !== 'ready').length;
+  return { state: 'loading', detail: `${missing} of ${states.length} workers are out of reach` };
+}
+
+function modelName(nameOrPath: string): string {
+  return nameOrPath
+    .split(/[\\/]/)
+    .pop()!
+    .replace(/\.gguf$/i, '');
+}
+
+/** What the scheduler reports, as figures of /metrics. */
+function recorders(metrics: Metrics): Pick<Parameters<typeof startServing>[0], 'onRound' | 'onEnd'> {
+  return {
+    onRound: (_session, record) => metrics.recordRound(record),
+    onEnd: (_session, outcome) => {
+      if (outcome === 'failed') metrics.recordBrokenCompletion('error');
+      if (outcome === 'cancelled') metrics.recordBrokenCompletion('abort');
+    },
+  };
+}
