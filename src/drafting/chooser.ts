@@ -5,44 +5,25 @@
  * the cut against what was committed: their acceptance is learned even while nothing of them is sent.
  * Invariant: a drafter that fails costs a round its draft, never a request its answer.
  */
-import {
-  type Acceptance,
-  createSessionAcceptance,
-  createSharedAcceptance,
-  matchBucket,
-  modelPrior,
-  suffixPrior,
-} from './acceptance.ts';
-import { createDraftLength, type DraftLength, type LengthChoice, pricesByLength } from './draft-length.ts';
+import { type LengthChoice, pricesByLength } from './draft-length.ts';
 import {
   countOutcome,
   type Draft,
   type DraftCounters,
   type Drafter,
-  type DraftOutcome,
   type DraftPolicy,
   type DraftRequest,
   draftTokensLimit,
   emptyDraft,
   newDraftCounters,
-  type Sequence,
 } from './drafter.ts';
-import { createLineFit } from './line-fit.ts';
-
-/** Believed until the first round is measured: a ring of five 15 ms hops, and a row of a 135M model. */
-const roundPrior = { level: 100, slope: 4 };
-
-/** Believed of a local model until its first draft is measured. */
-const modelDraftPrior = { level: 30, slope: 12 };
+import { createExperience, type SessionExperience, type SourceExperience } from './experience.ts';
 
 /** Another source must promise so much less time per token than the session's current one. */
 const switchGain = 0.03;
 
 /** A source that has to be run to be judged is tried again after so many rounds without it. */
 const retryRounds = 32;
-
-/** Sequences with state; beyond it the one seen first starts anew. */
-const sessionsMax = 4096;
 
 const autoPolicy: DraftPolicy = { drafter: 'auto', draftLength: 'auto' };
 
@@ -60,96 +41,61 @@ export interface DraftPlannerOptions {
   readonly onFailure: (source: string, error: unknown) => void;
 }
 
-/** What is known of one source in one session. */
-interface SourceState {
-  readonly acceptance: Acceptance;
-  readonly length: DraftLength;
-}
-
-interface SessionState {
-  readonly ngram: SourceState;
-  readonly lm: SourceState;
-  current: 'ngram' | 'lm';
-  roundsWithoutModel: number;
-}
-
-/** Before it is sent: the suffix draft in full, and what each source offers. */
+/** What each source offers for one request before anything is sent. */
 interface Plan {
   readonly request: DraftRequest;
-  readonly state: SessionState;
+  readonly policy: DraftPolicy;
+  readonly session: SessionExperience;
+  /** The suffix draft in full. */
   readonly suffix: Draft;
-  readonly suffixChoice: LengthChoice;
+  readonly suffixLength: number;
   /** Tokens to ask the model for; 0 asks nothing. */
   readonly modelLength: number;
 }
 
+/** Hand drafts back to `observe` as they are: what lies behind one is found by its identity. */
 export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerOptions): DraftPlanner {
   const counters = newDraftCounters();
   const sources = [none, ngram, ...(lm === null ? [] : [lm])];
-  const shared = { ngram: createSharedAcceptance(suffixPrior), lm: createSharedAcceptance(modelPrior) };
-  const roundTime = createLineFit(roundPrior);
-  const modelDraftTime = createLineFit(modelDraftPrior);
-  const sessions = new Map<string, SessionState>();
+  const experience = createExperience();
   /** The full suffix draft behind each draft that was handed out. */
   const suffixBehind = new WeakMap<Draft, Draft>();
 
-  const roundMs = (rows: number): number => roundTime.at(rows);
-  const modelDraftMs = (length: number): number => modelDraftTime.at(length);
-  const noCost = (): number => 0;
-
-  function sessionOf(sequence: Sequence): SessionState {
-    const known = sessions.get(sequence.id);
-    if (known !== undefined) return known;
-    const sourceState = (acceptance: Acceptance): SourceState => ({
-      acceptance: createSessionAcceptance(acceptance),
-      length: createDraftLength(),
-    });
-    const state: SessionState = {
-      ngram: sourceState(shared.ngram),
-      lm: sourceState(shared.lm),
-      current: 'ngram',
-      roundsWithoutModel: 0,
-    };
-    if (sessions.size >= sessionsMax) sessions.delete(sessions.keys().next().value!);
-    sessions.set(sequence.id, state);
-    return state;
-  }
-
   /** The length that the policy fixes or the controller picks, and its price. */
   function lengthFor(
-    source: SourceState,
+    { acceptance, length }: SourceExperience,
     policy: DraftPolicy,
     matchLength: number,
     available: number,
     draftMs: (length: number) => number,
   ): LengthChoice {
-    const request = { matchLength, available, acceptance: source.acceptance, roundMs, draftMs };
-    if (policy.draftLength === 'auto') return source.length.choose(request);
-    const length = Math.min(available, policy.draftLength);
-    return { length, msPerToken: pricesByLength(request, length)[length]! };
+    const request = { matchLength, available, acceptance, roundMs: experience.roundMs, draftMs };
+    if (policy.draftLength === 'auto') return length.choose(request);
+    const fixed = Math.min(available, policy.draftLength);
+    return { length: fixed, msPerToken: pricesByLength(request, fixed)[fixed]! };
   }
 
   function planOf(request: DraftRequest, suffix: Draft): Plan {
     const policy = request.policy ?? autoPolicy;
-    const state = sessionOf(request.sequence);
-    const suffixChoice = lengthFor(state.ngram, policy, suffix.matchLength, suffix.ids.length, noCost);
-    const plan = { request, state, suffix, suffixChoice, modelLength: 0 };
-    if (lm === null || (policy.drafter !== 'auto' && policy.drafter !== 'lm')) return plan;
+    const session = experience.of(request.sequence);
+    const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, () => 0);
+    const plan = { request, policy, session, suffix, suffixLength: copy.length, modelLength: 0 };
+    if (lm === null || policy.drafter === 'ngram') return plan;
     const available = Math.min(request.draftTokensMax, draftTokensLimit);
-    const modelChoice = lengthFor(state.lm, policy, 0, available, modelDraftMs);
-    if (policy.drafter === 'lm') return { ...plan, modelLength: modelChoice.length };
-    const handicap = state.current === 'lm' ? 1 + switchGain : 1 - switchGain;
-    const better = modelChoice.msPerToken < suffixChoice.msPerToken * handicap;
-    const retry = state.roundsWithoutModel >= retryRounds && modelChoice.length > 0;
-    return better || retry ? { ...plan, modelLength: modelChoice.length } : plan;
+    const model = lengthFor(session.lm, policy, 0, available, experience.modelDraftMs);
+    if (policy.drafter === 'lm') return { ...plan, modelLength: model.length };
+    const handicap = session.current === 'lm' ? 1 + switchGain : 1 - switchGain;
+    const better = model.msPerToken < copy.msPerToken * handicap;
+    const retry = session.roundsWithoutModel >= retryRounds;
+    return better || retry ? { ...plan, modelLength: model.length } : plan;
   }
 
-  /** Drafts of one source for some requests; empty ones where it fails. */
+  /** Drafts of one source, in order; empty ones where it fails. */
   async function draftsOf(
     source: Drafter,
     requests: readonly DraftRequest[],
     signal: AbortSignal,
-  ): Promise<Draft[]> {
+  ): Promise<readonly Draft[]> {
     if (requests.length === 0) return [];
     try {
       return await source.draft(requests, signal);
@@ -160,12 +106,11 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
     }
   }
 
-  function settle({ state, suffix, suffixChoice, request }: Plan, model: Draft | undefined): Draft {
+  function settle({ policy, session, suffix, suffixLength }: Plan, model: Draft | undefined): Draft {
     const fromModel = model !== undefined && model.ids.length > 0;
-    state.current = fromModel ? 'lm' : 'ngram';
-    state.roundsWithoutModel = fromModel ? 0 : state.roundsWithoutModel + 1;
-    const mayCopy = (request.policy ?? autoPolicy).drafter !== 'lm';
-    const draft = fromModel ? { ...model } : mayCopy ? cut(suffix, suffixChoice.length) : { ...emptyDraft };
+    session.current = fromModel ? 'lm' : 'ngram';
+    session.roundsWithoutModel = fromModel ? 0 : session.roundsWithoutModel + 1;
+    const draft = fromModel ? { ...model } : cut(suffix, policy.drafter === 'lm' ? 0 : suffixLength);
     suffixBehind.set(draft, suffix);
     return draft;
   }
@@ -175,47 +120,40 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
     counters,
     countersBySource: new Map(sources.map((source) => [source.name, source.counters])),
 
-    open(sequence) {
-      for (const source of sources) source.open(sequence);
+    open(sequence, { drafter } = autoPolicy) {
+      // The model reads the prompt now, while the target does; for a request that will not ask it, it need not.
+      const preparing = sources.filter(({ name }) => drafter === 'auto' || drafter === name);
+      for (const source of preparing) source.open(sequence);
     },
 
     async draft(requests, signal) {
       signal.throwIfAborted();
-      const wantsCopy = (request: DraftRequest): boolean =>
-        request.draftTokensMax > 0 && (request.policy ?? autoPolicy).drafter !== 'none';
-      const copying = requests.filter(wantsCopy);
-      const copies = await draftsOf(ngram, copying, signal);
-      const plans = new Map(copying.map((request, i) => [request, planOf(request, copies[i]!)]));
-      const modelRequests = [...plans.values()]
-        .filter((plan) => plan.modelLength > 0)
-        .map(({ request, modelLength }) => ({ ...request, draftTokensMax: modelLength, plan: request }));
-      const modelDrafts = lm === null ? [] : await draftsOf(lm, modelRequests, signal);
-      const modelDraftOf = new Map(modelRequests.map((request, i) => [request.plan, modelDrafts[i]!]));
-      return requests.map((request) => {
-        const plan = plans.get(request);
-        return plan === undefined ? { ...emptyDraft } : settle(plan, modelDraftOf.get(request));
-      });
+      const drafting = requests.filter(
+        ({ draftTokensMax, policy }) => draftTokensMax > 0 && policy?.drafter !== 'none',
+      );
+      const copies = await draftsOf(ngram, drafting, signal);
+      const plans = drafting.map((request, i) => planOf(request, copies[i]!));
+      const asking = plans.filter(({ modelLength }) => modelLength > 0);
+      const written = await draftsOf(
+        lm ?? none,
+        asking.map(({ request, modelLength }) => ({ ...request, draftTokensMax: modelLength })),
+        signal,
+      );
+      const drafts = new Map(
+        plans.map((plan) => [plan.request, settle(plan, written[asking.indexOf(plan)])]),
+      );
+      return requests.map((request) => drafts.get(request) ?? { ...emptyDraft });
     },
 
     observe(sequence, outcome) {
-      const { draft, verdict } = outcome;
+      const { draft } = outcome;
       countOutcome(counters, outcome);
-      sources.find((source) => source.name === draft.source)?.observe(sequence, outcome);
-      if (outcome.roundMs !== null) roundTime.observe(draft.ids.length + 1, outcome.roundMs);
-      const state = sessionOf(sequence);
-      const suffix = suffixBehind.get(draft);
-      if (suffix !== undefined) judge(suffix, outcome, shared.ngram, state.ngram.acceptance);
-      if (draft.source === 'ngram') {
-        state.ngram.length.observe(draft.matchLength, draft.ids.length, verdict.accepted);
-      } else if (draft.source === 'lm') {
-        modelDraftTime.observe(draft.ids.length, draft.draftMs);
-        judge(draft, outcome, shared.lm, state.lm.acceptance);
-        state.lm.length.observe(draft.matchLength, draft.ids.length, verdict.accepted);
-      }
+      sources.find(({ name }) => name === draft.source)?.observe(sequence, outcome);
+      experience.observe(sequence, outcome, suffixBehind.get(draft));
     },
 
     close(sequence) {
-      sessions.delete(sequence.id);
+      experience.forget(sequence);
       for (const source of sources) source.close(sequence);
     },
 
@@ -223,15 +161,6 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
       await Promise.all(sources.map((source) => source.dispose()));
     },
   };
-}
-
-/** Tells the acceptance of session and source how far a draft, sent or not, agreed with what was committed. */
-function judge(draft: Draft, { verdict }: DraftOutcome, ...acceptances: Acceptance[]): void {
-  const known = Math.min(draft.ids.length, verdict.ids.length);
-  let accepted = 0;
-  while (accepted < known && draft.ids[accepted] === verdict.ids[accepted]) accepted += 1;
-  const judged = Math.min(known, accepted + 1);
-  for (const acceptance of acceptances) acceptance.observe(matchBucket(draft.matchLength), accepted, judged);
 }
 
 /** The first `length` tokens of a draft: always a new object, since drafts are told apart by identity. */

@@ -87,7 +87,8 @@ export interface DraftCounters {
 export interface Drafter {
   readonly name: string;
   readonly counters: DraftCounters;
-  open(sequence: Sequence): void;
+  /** `policy` tells the planner which sources need not prepare; left out: all 'auto'. */
+  open(sequence: Sequence, policy?: DraftPolicy): void;
   observe(sequence: Sequence, outcome: DraftOutcome): void;
   /** One draft per request, in order. Rejects only when aborted; a drafter that fails drafts nothing. */
   draft(requests: readonly DraftRequest[], signal: AbortSignal): Promise<Draft[]>;

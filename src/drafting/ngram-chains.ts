@@ -2,7 +2,7 @@
  * A list of token ids in which the places where an n-gram ends are found without a search: per n-gram order one hash
  * table of newest positions and one array of links to the position before (as LZ77 encoders keep them).
  * Invariant: every candidate is checked against the ids themselves, so a hash collision costs a step, never a wrong
- * match. Appending is O(1) amortised; memory is at most 50 bytes a token.
+ * match. Appending is O(1) amortised; memory is 52 bytes a token, twice that just after the tables have grown.
  */
 
 /** Stands between documents in one list; equal to no id. */

@@ -9,7 +9,7 @@
  */
 import { boundary, matchLengthMax, NgramChains, type Occurrence } from './ngram-chains.ts';
 
-/** Context tokens that are indexed (6 MB of tables); of longer contexts the newest half to whole of it. */
+/** Context tokens that are indexed, 7 MB; of a longer context the newest half of that at least. */
 const contextTokensMax = 131_072;
 
 /** Prediction tokens that are indexed. */

@@ -159,3 +159,24 @@ test('createDraftPlanner goes on without a source that fails, and stops when abo
   const aborted = AbortSignal.abort(new Error('client left'));
   await assert.rejects(planner.draft([{ sequence, draftTokensMax: 50 }], aborted), /client left/);
 });
+
+test('createDraftPlanner opens a sequence only at the sources that its policy may ask', () => {
+  const opened: string[] = [];
+  const recording = (name: string): Drafter => ({
+    ...createNoneDrafter(),
+    name,
+    open: () => void opened.push(name),
+  });
+  const planner = createDraftPlanner({
+    none: createNoneDrafter(),
+    ngram: recording('ngram'),
+    lm: recording('lm'),
+    onFailure: () => {},
+  });
+  planner.open(sequenceOf('a'));
+  assert.deepEqual(opened.splice(0), ['ngram', 'lm']);
+  planner.open(sequenceOf('b'), { drafter: 'ngram', draftLength: 'auto' });
+  assert.deepEqual(opened.splice(0), ['ngram']);
+  planner.open(sequenceOf('c'), { drafter: 'none', draftLength: 'auto' });
+  assert.deepEqual(opened, []);
+});
