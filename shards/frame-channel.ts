@@ -1,7 +1,7 @@
 /**
  * Frames over one HTTP/2 stream, the same for both ends: decodes what comes, buffers what goes within limits, and
- * tells exactly once how the peer's half ended. Node reports a lost connection by 'close' without 'error' or 'end', so
- * 'close' alone counts as a loss.
+ * tells exactly once how the peer's half ended. Node reports a lost connection without 'error', by 'aborted' and 'close'
+ * (or 'close' alone), so whatever closes before a clean END_STREAM is a loss.
  */
 import { constants, type Http2Session, type Http2Stream } from 'node:http2';
 import type { Clock } from './clock.ts';
@@ -55,6 +55,7 @@ export function createFrameChannel(options: {
   let bytesSent = 0;
   let bytesReceived = 0;
   let finished = false;
+  let broken = false;
   let closed = false;
   let cancelEndTimer = (): void => {};
   let drainWaiters: (() => void)[] = [];
@@ -84,7 +85,13 @@ export function createFrameChannel(options: {
       finish(toShardError(error));
     }
   });
-  stream.on('end', () => finish(null));
+  // A lost connection and a reset say 'end' as well, but 'aborted' before it: then 'close' decides.
+  stream.on('aborted', () => {
+    broken = true;
+  });
+  stream.on('end', () => {
+    if (!broken) finish(null);
+  });
   stream.on('drain', releaseWaiters);
   // 'close' follows and says the same; without a listener an error would end the process.
   stream.on('error', () => {});
@@ -93,7 +100,7 @@ export function createFrameChannel(options: {
     closed = true;
     cancelEndTimer();
     releaseWaiters();
-    const alive = session !== undefined && !session.destroyed;
+    const alive = session !== undefined && !session.closed && !session.destroyed;
     const left = alive && stream.rstCode === constants.NGHTTP2_CANCEL;
     finish(left ? null : lost(stream.rstCode));
     events.onClose();

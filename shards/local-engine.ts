@@ -66,8 +66,8 @@ class LocalEngine implements ShardEngine {
     const { session, position, ids, hidden, headFrom } = pass;
     const cache = this.#store.get(session);
     const tail = this.#check(pass, cache.length);
-    cache.truncate(position);
     this.#store.reserve(session, position + ids.length);
+    cache.truncate(position);
     const want = tail === null ? 'none' : headOutput(pass, tail);
     try {
       const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });

@@ -2,10 +2,11 @@
  * The spine between text and tokens: a chat becomes ids, ids become a session, committed ids become text deltas.
  * Strings live here and in text/ only; below this file there are token ids, above it JSON.
  */
-import type { DraftPolicy } from './drafting/drafter.ts';
-import type { Scheduler } from './engine/scheduler.ts';
+
 import { AnswerSink } from './answer-sink.ts';
 import { completionMetrics } from './completion-metrics.ts';
+import type { DraftPolicy } from './drafting/drafter.ts';
+import type { Scheduler } from './engine/scheduler.ts';
 import { GatewayError } from './errors.ts';
 import type { ChatTemplate } from './text/chat-template.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
@@ -140,7 +141,8 @@ export function createCompletionService(options: CompletionServiceOptions): Comp
         minTokens: 0,
         ignoreEos: false,
         eosIds: tokenizer.eosIds,
-        prediction: request.prediction === null ? null : Uint32Array.from(tokenizer.encodeText(request.prediction)),
+        prediction:
+          request.prediction === null ? null : Uint32Array.from(tokenizer.encodeText(request.prediction)),
         speculation: request.speculation,
         owner: request.owner,
         signal: AbortSignal.any([request.signal, left.signal]),

@@ -114,7 +114,10 @@ export function createMembers(options: MembersOptions): Members {
   function describeMissing(): string {
     const missing = members.filter(({ state }) => state !== 'ready');
     return missing
-      .map(({ origin, state, problem }) => `worker ${origin} is ${state}${problem === null ? '' : ` (${problem.message})`}`)
+      .map(
+        ({ origin, state, problem }) =>
+          `worker ${origin} is ${state}${problem === null ? '' : ` (${problem.message})`}`,
+      )
       .join('; ');
   }
 
@@ -156,7 +159,8 @@ export function createMembers(options: MembersOptions): Members {
           const refused = members.find(({ problem }) => problem?.code === 'unauthorized');
           if (refused !== undefined) {
             const message = `Worker ${refused.origin} refuses the cluster key. FORETOKEN_CLUSTER_KEY must be the same on the gateway and on every worker.`;
-            return done(() => reject(new RouteError(message)));
+            done(() => reject(new RouteError(message)));
+            return;
           }
           const routed = ready();
           if (routed === null) return;

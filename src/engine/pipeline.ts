@@ -60,7 +60,8 @@ function openRing(
 
   const eventsOf = (index: number) => ({
     onError: (error: ShardError) => fail(index, error),
-    onClose: () => fail(index, new ShardError('unreachable', `worker ${route[index]!.origin} ended the stream`)),
+    onClose: () =>
+      fail(index, new ShardError('unreachable', `worker ${route[index]!.origin} ended the stream`)),
   });
 
   // The tail runs nothing before it knows how to choose, so its OPEN leaves first.
@@ -87,7 +88,10 @@ function openRing(
       forwards[0]!.send({ ...frame, hidden: null, timings: [] });
     },
     linkBytes: () =>
-      [verdicts, ...forwards].reduce((sum, { bytesSent, bytesReceived }) => sum + bytesSent + bytesReceived, 0),
+      [verdicts, ...forwards].reduce(
+        (sum, { bytesSent, bytesReceived }) => sum + bytesSent + bytesReceived,
+        0,
+      ),
     close(mode) {
       ended = true;
       for (const forward of forwards) forward.close(mode);
