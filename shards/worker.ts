@@ -131,8 +131,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   await listen(server, options.host, options.port);
   server.on('error', (error) => log.error({ err: error }, 'worker server failed'));
 
-  async function close(): Promise<void> {
-    if (draining) return;
+  let closing: Promise<void> | null = null;
+  async function drain(): Promise<void> {
     draining = true;
     await within(turns.stop(), limits.drainMs, clock);
     for (const session of [...sessions.values()]) {
@@ -151,7 +151,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get sessionCount() {
       return sessions.size;
     },
-    close,
+    close() {
+      closing ??= drain();
+      return closing;
+    },
   };
 }
 
