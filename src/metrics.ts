@@ -38,8 +38,6 @@ export interface RoundFigures {
   readonly linkBytes: number;
 }
 
-export type FinishReason = 'stop' | 'length' | 'abort' | 'error';
-
 export interface Metrics {
   readonly contentType: string;
   /** The text of `GET /metrics`. */
