@@ -31,30 +31,39 @@ function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: 
     return [completionSet(spreadOver(tasks, limit)), editSet(tasks, countTokens, limit)];
   }
   if (has('question', 'answer')) {
-    const prompts = spreadOver(rows, limit).map((row, i) => ({
-      id: `gsm8k/${i}`,
-      kind: 'maths',
-      text: String(row['question']),
-    }));
+    const prompts = spreadOver(
+      rows.map((row, i) => ({
+        id: `gsm8k/${i}`,
+        kind: 'maths',
+        text: String(row['question']),
+      })),
+      limit,
+    );
     return [{ name: 'gsm8k', wording: '{question}', prompts }];
   }
   if (has('turns', 'category')) {
-    const prompts = spreadOver(rows, limit).map((row, i) => ({
-      id: `spec-bench/${row['question_id'] ?? i}`,
-      kind: String(row['category']),
-      text: String((row['turns'] as readonly unknown[])[0]),
-    }));
+    const prompts = spreadOver(
+      rows.map((row, i) => ({
+        id: `spec-bench/${row['question_id'] ?? i}`,
+        kind: String(row['category']),
+        text: String((row['turns'] as readonly unknown[])[0]),
+      })),
+      limit,
+    );
     return [{ name: 'spec-bench', wording: '{turns[0]}', prompts }];
   }
   if (has('set', 'kind', 'text')) {
     return [...Map.groupBy(rows, (row) => String(row['set']))].map(([name, group]) => ({
       name,
       wording: '{text}',
-      prompts: spreadOver(group, limit).map((row, i) => ({
-        id: `${name}/${i}`,
-        kind: String(row['kind']),
-        text: String(row['text']),
-      })),
+      prompts: spreadOver(
+        group.map((row, i) => ({
+          id: `${name}/${i}`,
+          kind: String(row['kind']),
+          text: String(row['text']),
+        })),
+        limit,
+      ),
     }));
   }
   throw new Error(

@@ -1,0 +1,131 @@
+/** The wan report as text: tables for the terminal, and the same tables as a section of docs/benchmarks.md. */
+import { cell, markdownTable, plainTable, type Table } from './table.ts';
+import { formulaDeviation, type WanReport } from './wan-report.ts';
+
+export function wanPlainText(report: WanReport): string {
+  return compose(report, plainTable, (title) => `\n${title}\n`);
+}
+
+export function wanMarkdown(report: WanReport): string {
+  return compose(report, markdownTable, (title) => `\n### ${title}\n`);
+}
+
+/** One line for what the numbers depend on; stands above every table. */
+export function conditionsLine({ settings, environment, oneWay, loadAverageAfter }: WanReport): string {
+  const link = [
+    `t1 ${settings.t1Ms} ms (measured ${cell(oneWay.t1Ms, 2)})`,
+    settings.mbit === null ? 'no bandwidth limit' : `${settings.mbit} Mbit/s`,
+    ...(settings.jitterMs > 0 ? [`jitter up to ${settings.jitterMs} ms`] : []),
+  ];
+  return [
+    `${settings.model}, ${settings.quantisation}, N = ${settings.workers} workers (layers ${settings.layers.join(', ')})`,
+    link.join(', '),
+    `greedy, at most ${settings.maxTokens} tokens, ${settings.repeats} repeat(s)`,
+    `${environment.cpu} x ${environment.cores}, Node ${environment.node}, ONNX Runtime ${environment.onnxRuntime}, commit ${environment.commit ?? 'unknown'}`,
+    `load ${cell(environment.loadAverage, 2)} before, ${cell(loadAverageAfter, 2)} after, ${environment.date}`,
+  ].join('; ');
+}
+
+function compose(
+  report: WanReport,
+  draw: (table: Table) => string,
+  heading: (title: string) => string,
+): string {
+  const { hopOverheadMs, singleWorker, oneWay, passMs } = report;
+  const wording = Object.entries(report.wording).map(([set, text]) => [set, text]);
+  return [
+    conditionsLine(report),
+    heading('Speed'),
+    draw(speedTable(report)),
+    heading('Formula beside measurement, ms per token'),
+    `counted = (draft time + H · t1 + tv(rows)) / E with rows and E as counted and t1 as measured; ` +
+      `closed = one alpha for every position (not judged). tv(rows) = ${cell(passMs.intercept, 2)} + ${cell(passMs.slope, 2)} · rows ms.\n`,
+    draw(formulaTable(report)),
+    heading('Without delay'),
+    draw({
+      header: ['', 'median', 'quartiles'],
+      rows: [
+        ['overhead per hop, ms', cell(hopOverheadMs.median, 2), quartiles(hopOverheadMs, 2)],
+        [
+          'one worker on loopback, tok/s',
+          cell(singleWorker.gatewayTokensPerSecond.median, 1),
+          quartiles(singleWorker.gatewayTokensPerSecond, 1),
+        ],
+        [
+          'bare session, tok/s',
+          cell(singleWorker.bareTokensPerSecond.median, 1),
+          quartiles(singleWorker.bareTokensPerSecond, 1),
+        ],
+        ['share of the bare session', cell(singleWorker.share.median, 2), quartiles(singleWorker.share, 2)],
+      ],
+    }),
+    heading('Goals'),
+    draw({
+      header: ['goal', 'wanted', 'measured', ''],
+      rows: report.goals.map(({ name, wanted, measured, met }) => [
+        name,
+        wanted,
+        cell(measured, 2),
+        Number.isNaN(measured) ? 'not measured' : met ? 'met' : 'MISSED',
+      ]),
+    }),
+    heading('Wording of the prompts'),
+    draw({ header: ['set', 'message'], rows: wording }),
+    '',
+    `One-way delay by echo: ${cell(oneWay.before, 2)} ms before, ${cell(oneWay.during, 2)} between prompts, ${cell(oneWay.after, 2)} after.`,
+  ].join('\n');
+}
+
+function speedTable({ summaries }: WanReport): Table {
+  return {
+    header: [
+      'set',
+      'mode',
+      'n',
+      'looping',
+      'tok/s',
+      'quartiles',
+      'speed-up',
+      'alpha',
+      'E',
+      'drafted',
+      'rounds',
+      'B/token',
+    ],
+    rows: summaries.map((line) => [
+      line.set,
+      line.mode,
+      String(line.outputs),
+      String(line.looping),
+      cell(line.tokensPerSecond.median, 1),
+      quartiles(line.tokensPerSecond, 1),
+      `${cell(line.speedUp, 2)}x`,
+      cell(line.alpha, 2),
+      cell(line.acceptedLength, 2),
+      cell(line.draftLength, 1),
+      String(line.rounds),
+      cell(line.bytesPerToken),
+    ]),
+  };
+}
+
+function formulaTable({ summaries }: WanReport): Table {
+  return {
+    header: ['set', 'mode', 'measured', 'counted', 'deviation', 'closed'],
+    rows: summaries.map((line) => [
+      line.set,
+      line.mode,
+      cell(line.measuredMsPerToken, 1),
+      cell(line.countedMsPerToken, 1),
+      `${cell(100 * formulaDeviation(line), 1)} %`,
+      cell(line.closedMsPerToken, 1),
+    ]),
+  };
+}
+
+function quartiles(
+  { lowerQuartile, upperQuartile }: { lowerQuartile: number; upperQuartile: number },
+  digits: number,
+): string {
+  return `${cell(lowerQuartile, digits)}-${cell(upperQuartile, digits)}`;
+}

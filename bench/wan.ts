@@ -1,0 +1,201 @@
+/**
+ * `bench wan`: what speculation over slow links is worth. Starts workers behind delayed links, measures every mode on
+ * the same prompts in one run, then what the system costs without delay, and judges all of it by the published goals.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { formatRange } from '../shards/manifest.ts';
+import { splitLayers } from '../src/cluster/placement.ts';
+import type { Serving } from '../src/serving.ts';
+import { generate } from './bench-gateway.ts';
+import { type BenchCluster, type ClusterModel, startCluster } from './cluster.ts';
+import type { DataSet } from './data-set.ts';
+import { readDataSets } from './datasets.ts';
+import { writeSection } from './document.ts';
+import { readEnvironment, readLoad } from './environment.ts';
+import { measureHopOverhead, measureSingleWorker } from './overhead.ts';
+import { median } from './statistics.ts';
+import { goalsOf, type WanReport } from './wan-report.ts';
+import { measureWan, type WanOptions, type WanTask } from './wan-run.ts';
+import { fitPassMs, summariseWan } from './wan-summary.ts';
+import { wanMarkdown, wanPlainText } from './wan-text.ts';
+
+/** Echoes before and after a run, and after every prompt. */
+const echoes = 15;
+const echoesBetween = 3;
+/** Prompts for the two measurements without delay. */
+const undelayedPrompts = 6;
+/** Fixed, so that jitter and edited predictions repeat. */
+const seed = 1;
+
+export interface WanBenchOptions extends ClusterModel {
+  readonly t1Ms: number;
+  readonly workers: number;
+  readonly mbit: number | null;
+  readonly jitterMs: number;
+  readonly dataPaths: readonly string[];
+  readonly limit: number | null;
+  readonly repeats: number;
+  readonly maxTokens: number;
+  readonly jsonPath: string | null;
+  readonly documentPath: string | null;
+  readonly print: (line: string) => void;
+}
+
+/** Resolves with the report; every goal is judged in it, none of them throws. */
+export async function runWanBench(options: WanBenchOptions): Promise<WanReport> {
+  const { print } = options;
+  const environment = readEnvironment();
+  print(`starting ${options.workers} workers of ${options.model.name} (the first start packs the model) ...`);
+  const shape = { delayMs: options.t1Ms, mbit: options.mbit, jitterMs: options.jitterMs, seed };
+  const cluster = await startCluster(options, options.workers, shape);
+  let measured: Awaited<ReturnType<typeof measureOver>>;
+  try {
+    measured = await measureOver(cluster, options);
+  } finally {
+    await cluster.close();
+  }
+  const { dims, tasks, sets, ...delayed } = measured;
+  print('one worker on loopback against the bare session ...');
+  const singleWorker = await measureSingleWorker(options, dims.layers, undelayed(tasks), options.maxTokens);
+  const { runs, oneWay } = delayed;
+  const results = {
+    claim: 'wan',
+    settings: {
+      model: options.model.name,
+      modelSha256: options.model.sha256,
+      quantisation: options.quantisation,
+      workers: options.workers,
+      layers: splitLayers(dims, options.workers).map(formatRange),
+      ...{ t1Ms: options.t1Ms, mbit: options.mbit, jitterMs: options.jitterMs },
+      ...{ maxTokens: options.maxTokens, repeats: options.repeats, limit: options.limit },
+      temperature: 0,
+    },
+    environment,
+    loadAverageAfter: readLoad(),
+    wording: Object.fromEntries(sets.map(({ name, wording }) => [name, wording])),
+    passMs: fitPassMs(runs),
+    summaries: summariseWan(runs, options.workers, oneWay.t1Ms),
+    singleWorker,
+    ...delayed,
+  } as const;
+  const report: WanReport = { ...results, goals: goalsOf(results) };
+  print(`\n${wanPlainText(report)}`);
+  await writeReport(options, report);
+  return report;
+}
+
+/** All that needs the cluster. */
+async function measureOver(cluster: BenchCluster, options: WanBenchOptions) {
+  const { links } = cluster;
+  const { print } = options;
+  const [chain, star, direct] = [
+    await cluster.openGateway('chain'),
+    await cluster.openGateway('star'),
+    await cluster.openDirectGateway(),
+  ];
+  const sets = await readSets(chain, options);
+  const tasks = tasksOf(sets, chain, options);
+  print(
+    `${tasks.length} prompts: ${sets.map(({ name, prompts }) => `${name} ${prompts.length}`).join(', ')}`,
+  );
+  const before = await links.measureOneWayMs(echoes);
+  print(`one-way delay asked ${options.t1Ms} ms, measured ${before.toFixed(2)} ms`);
+  const during: number[] = [];
+  const startedMs = performance.now();
+  const ring = { chain, star };
+  const wanOptions: WanOptions = {
+    ...{ tasks, repeats: options.repeats, maxTokens: options.maxTokens, seed, vocab: chain.dims.vocab },
+    generate: (topology, request) => generate(ring[topology], request),
+    async onTask(done, total, runs) {
+      during.push(await links.measureOneWayMs(echoesBetween));
+      const rates = runs.map(
+        ({ mode, decodeTokens, decodeMs }) => `${mode} ${((1000 * decodeTokens) / decodeMs).toFixed(1)}`,
+      );
+      const left = ((performance.now() - startedMs) / done) * (total - done);
+      print(
+        `${done}/${total} ${runs[0].prompt} tok/s: ${rates.join(', ')}; ${(left / 60_000).toFixed(1)} min left`,
+      );
+    },
+  };
+  await warmUp(wanOptions);
+  const { runs, differences } = await measureWan(wanOptions);
+  const after = await links.measureOneWayMs(echoes);
+  for (const { prompt, mode, index } of differences)
+    print(`ERROR: ${prompt}: ${mode} differs from plain decoding at output token ${index}`);
+  print('overhead per hop without delay ...');
+  const hopOverheadMs = await measureHopOverhead(
+    direct,
+    options.workers,
+    undelayed(tasks),
+    options.maxTokens,
+  );
+  const oneWay = { before, during: median(during), after, t1Ms: median([before, ...during, after]) };
+  return {
+    runs,
+    differences,
+    oneWay,
+    hopOverheadMs,
+    traffic: await links.traffic(),
+    dims: chain.dims,
+    tasks,
+    sets,
+  };
+}
+
+/** Connections, caches and the planner's first guesses are not what is measured. */
+async function warmUp({ tasks, generate: answer }: WanOptions): Promise<void> {
+  const request = { promptIds: tasks[0].promptIds, maxTokens: 16, prediction: null };
+  await answer('chain', { ...request, speculation: { drafter: 'ngram', draftLength: 'auto' } });
+  await answer('star', { ...request, speculation: { drafter: 'none', draftLength: 0 } });
+}
+
+async function readSets({ tokenizer }: Serving, { dataPaths, limit }: WanBenchOptions): Promise<DataSet[]> {
+  const sets: DataSet[] = [];
+  for (const path of dataPaths) {
+    sets.push(...(await readDataSets(path, { limit, countTokens: (text) => tokenizer.encode(text).length })));
+  }
+  return sets;
+}
+
+/** Prompts that fit the context with their answer; the others are named. */
+function tasksOf(
+  sets: readonly DataSet[],
+  gateway: Serving,
+  { maxTokens, print }: WanBenchOptions,
+): WanTask[] {
+  const tasks: WanTask[] = [];
+  for (const { name, prompts } of sets) {
+    for (const prompt of prompts) {
+      const promptIds = gateway.template.encodeChat([{ role: 'user', content: prompt.text }]);
+      if (promptIds.length + maxTokens <= gateway.contextLength)
+        tasks.push({ ...prompt, set: name, promptIds });
+      else print(`${prompt.id} is left out: ${promptIds.length} tokens and an answer exceed the context`);
+    }
+  }
+  if (tasks.length === 0) throw new Error('No prompt is left to measure with.');
+  return tasks;
+}
+
+/** A few prompts of all sets. */
+function undelayed(tasks: readonly WanTask[]): WanTask[] {
+  const step = Math.max(1, Math.floor(tasks.length / undelayedPrompts));
+  return tasks.filter((_, i) => i % step === 0).slice(0, undelayedPrompts);
+}
+
+async function writeReport(
+  { jsonPath, documentPath, print }: WanBenchOptions,
+  report: WanReport,
+): Promise<void> {
+  if (jsonPath !== null) {
+    await mkdir(dirname(jsonPath), { recursive: true });
+    await writeFile(jsonPath, `${JSON.stringify(report, null, 1)}\n`);
+    print(`wrote ${jsonPath}`);
+  }
+  if (documentPath !== null) {
+    const { workers, t1Ms } = report.settings;
+    const title = `Slow links: ${workers} workers, t1 = ${t1Ms} ms`;
+    await writeSection(documentPath, `wan-${workers}-${t1Ms}`, title, wanMarkdown(report));
+    print(`wrote ${documentPath}`);
+  }
+}
