@@ -1,28 +1,30 @@
 /** Tables: aligned plain text for the terminal, Markdown for the documents. A cell is text already. */
 
 export interface Table {
+  /** So many leading columns are text and stand to the left; the others are numbers and stand to the right. */
+  readonly textColumns: number;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
-/** The first column to the left, the others (numbers) to the right. */
-export function plainTable({ header, rows }: Table): string {
+export function plainTable({ textColumns, header, rows }: Table): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]): string =>
     widths
-      .map((width, column) =>
-        column === 0 ? (row[0] ?? '').padEnd(width) : (row[column] ?? '').padStart(width),
-      )
+      .map((width, column) => {
+        const text = row[column] ?? '';
+        return column < textColumns ? text.padEnd(width) : text.padStart(width);
+      })
       .join('  ')
       .trimEnd();
   return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
 }
 
-export function markdownTable({ header, rows }: Table): string {
+export function markdownTable({ textColumns, header, rows }: Table): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const rule = header.map((_, column) => (column === 0 ? '---' : '---:'));
+  const rule = header.map((_, column) => (column < textColumns ? '---' : '---:'));
   return [line(header), line(rule), ...rows.map(line)].join('\n');
 }
 

@@ -59,10 +59,11 @@ export interface Goal {
   readonly met: boolean;
 }
 
-/** The delay that the speed goals are stated for. */
+/** Delay and ring that the speed goals are stated for. */
 const goalT1Ms = 15;
+const goalWorkers = 4;
 
-/** Speed goals are stated at 15 ms and left out at other delays. */
+/** Speed goals are left out under conditions that they are not stated for. */
 export function goalsOf(report: Omit<WanReport, 'goals'>): Goal[] {
   const { summaries } = report;
   const speedUpOf = (mode: string, set: string | null): number => {
@@ -76,7 +77,8 @@ export function goalsOf(report: Omit<WanReport, 'goals'>): Goal[] {
     atMost('overhead per hop without delay, ms', report.hopOverheadMs.median, 1.5),
     atLeast('one worker on loopback, share of the bare session', report.singleWorker.share.median, 0.7),
   ];
-  if (report.settings.t1Ms !== goalT1Ms) return goals;
+  const { t1Ms, workers, mbit } = report.settings;
+  if (t1Ms !== goalT1Ms || workers !== goalWorkers || mbit !== null) return goals;
   return [
     ...goals,
     atLeast('chain over star, plain', 1 / speedUpOf('plain star', null), 1.3),

@@ -43,6 +43,7 @@ function compose(
     draw(formulaTable(report)),
     heading('Without delay'),
     draw({
+      textColumns: 1,
       header: ['', 'median', 'quartiles'],
       rows: [
         ['overhead per hop, ms', cell(hopOverheadMs.median, 2), quartiles(hopOverheadMs, 2)],
@@ -61,6 +62,7 @@ function compose(
     }),
     heading('Goals'),
     draw({
+      textColumns: 1,
       header: ['goal', 'wanted', 'measured', ''],
       rows: report.goals.map(({ name, wanted, measured, met }) => [
         name,
@@ -70,7 +72,7 @@ function compose(
       ]),
     }),
     heading('Wording of the prompts'),
-    draw({ header: ['set', 'message'], rows: wording }),
+    draw({ textColumns: 2, header: ['set', 'message'], rows: wording }),
     '',
     `One-way delay by echo: ${cell(oneWay.before, 2)} ms before, ${cell(oneWay.during, 2)} between prompts, ${cell(oneWay.after, 2)} after.`,
   ].join('\n');
@@ -78,6 +80,7 @@ function compose(
 
 function speedTable({ summaries }: WanReport): Table {
   return {
+    textColumns: 2,
     header: [
       'set',
       'mode',
@@ -111,6 +114,7 @@ function speedTable({ summaries }: WanReport): Table {
 
 function formulaTable({ summaries }: WanReport): Table {
   return {
+    textColumns: 2,
     header: ['set', 'mode', 'measured', 'counted', 'deviation', 'closed'],
     rows: summaries.map((line) => [
       line.set,
