@@ -180,7 +180,11 @@ export function encodeError({ epoch, round, error, hop }: ErrorMessage): Uint8Ar
     detail: Object.fromEntries(
       Object.entries(error.detail)
         .slice(0, detailKeysMax)
-        .map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, detailValueMax) : value]),
+        // JSON has no NaN: such a number travels as its name.
+        .map(([key, value]) => [
+          key,
+          Number.isFinite(value) ? value : String(value).slice(0, detailValueMax),
+        ]),
     ),
     hop,
   };

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createShardClient } from '../../shards/client.ts';
+import { systemClock } from '../../shards/clock.ts';
+import { ShardError } from '../../shards/errors.ts';
+import { createHopToken, verifyHopToken } from '../../shards/hop-token.ts';
+import { silentLog } from '../../shards/log.ts';
+import { checkAccess } from '../../shards/worker-access.ts';
+import { chainIdentity, eventually, startFakeRing, tailOpen } from '../support/fake-ring.ts';
+
+const key = 'a key';
+const claim = { session: 's1', from: 'http://10.0.0.1:1', to: 'http://10.0.0.2:2', expiresAtMs: 1000 };
+
+test('verifyHopToken gives back what createHopToken signed, until it expires', () => {
+  const token = createHopToken(key, claim);
+  assert.deepEqual(verifyHopToken(key, token, 999), claim);
+  assert.equal(verifyHopToken(key, token, 1000), null);
+  assert.equal(verifyHopToken('another key', token, 0), null);
+  for (let i = 0; i < token.length; i++) {
+    const forged = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1);
+    const read = verifyHopToken(key, forged, 0);
+    // The last character of base64 carries spare bits: such a token says the same.
+    if (read !== null) assert.deepEqual(read, claim);
+  }
+  for (const garbage of ['', '.', 'a.b', 'x'.repeat(5000)])
+    assert.equal(verifyHopToken(key, garbage, 0), null);
+});
+
+test('checkAccess lets a hop token into the forward stream of its own session at its own address, and nowhere else', () => {
+  const headers = { authorization: `Hop ${createHopToken(key, claim)}`, ':authority': '10.0.0.2:2' };
+  const refused = (run: () => void): void =>
+    assert.throws(run, (error) => (error as ShardError).code === 'unauthorized');
+  checkAccess(key, headers, { kind: 'forward', session: 's1' }, 0);
+  checkAccess(key, headers, { kind: 'manifest' }, 0);
+  refused(() => checkAccess(key, headers, { kind: 'forward', session: 's2' }, 0));
+  refused(() => checkAccess(key, headers, { kind: 'verdicts' }, 0));
+  refused(() => checkAccess(key, headers, { kind: 'probe' }, 0));
+  refused(() => checkAccess(key, { ...headers, ':authority': '10.0.0.3:2' }, { kind: 'manifest' }, 0));
+  refused(() => checkAccess(key, headers, { kind: 'manifest' }, 2000));
+});
+
+test('checkAccess takes the cluster key, and nothing where a key is set', () => {
+  checkAccess(key, { authorization: `Bearer ${key}` }, { kind: 'probe' }, 0);
+  checkAccess(null, {}, { kind: 'probe' }, 0);
+  for (const authorization of ['', 'Bearer', 'Bearer wrong', `bearer ${key}`, `Basic ${key}`, 'Hop x.y']) {
+    assert.throws(() => checkAccess(key, { authorization }, { kind: 'probe' }, 0), ShardError);
+  }
+});
+
+test('startWorker refuses every request without the key', async () => {
+  const ring = await startFakeRing({ ranges: [{ start: 0, end: 6 }] });
+  const stranger = createShardClient({
+    origin: ring.nodes[0]!.worker.origin,
+    authorization: () => 'Bearer guess',
+    clock: systemClock,
+    log: silentLog,
+  });
+  const unauthorized = (error: unknown): boolean =>
+    error instanceof ShardError && error.code === 'unauthorized';
+  await assert.rejects(stranger.manifest(), unauthorized);
+  await assert.rejects(stranger.health(), unauthorized);
+  const codes: string[] = [];
+  let closed = 0;
+  const handlers = {
+    onError: (error: ShardError) => codes.push(error.code),
+    onClose: () => closed++,
+    onVerdict: () => {},
+  };
+  stranger.openForward(
+    's1',
+    { topology: 'chain', route: [], identity: chainIdentity, remainingMs: 1000, adopt: null },
+    handlers,
+  );
+  stranger.openVerdicts('s1', tailOpen, handlers);
+  await eventually(() => closed === 2, 'both are refused');
+  assert.deepEqual(codes, ['unauthorized', 'unauthorized']);
+  assert.equal(ring.nodes[0]!.worker.sessionCount, 0);
+  await stranger.close();
+  await ring.close();
+});
+
+test('startWorker without a key serves a chain without tokens', async () => {
+  const ring = await startFakeRing({ clusterKey: null });
+  const { manifest, load, draining } = await ring.nodes[0]!.client.status();
+  assert.deepEqual(manifest.range, { start: 0, end: 2 });
+  assert.equal(load.sessions, 0);
+  assert.equal(draining, false);
+  assert.deepEqual(await ring.nodes[0]!.client.health(), { status: 'ok', passAgeMs: null });
+  await ring.close();
+});
