@@ -1,10 +1,7 @@
 /**
- * Keys and values of one session in one layer range, and the store of all of them under a byte budget.
- * Invariant: after `truncate(n)` a cache equals one that never grew past n; rollback moves no data.
- * Eviction takes idle caches only, the one idle for longest first.
+ * Keys and values of one session in one layer range. Invariant: after `truncate(n)` a cache equals one that never grew
+ * past n; rollback moves no data.
  */
-import { ShardError } from './errors.ts';
-
 export interface KvShape {
   /** Layers of the range; each has a key and a value buffer. */
   readonly layers: number;
@@ -16,13 +13,6 @@ export interface KvShape {
 export function kvBytesPerPosition({ layers, kvHeads, headDim }: KvShape): number {
   return 2 * layers * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
 }
-
-/**
- * Capacity is a multiple of this, and of a power of two near a sixteenth of the length. Attention copies and clears
- * what its buffers hold, used or not (a capacity of 2,048 costs a pass at 256 positions 30 ms, 256 costs 6), so slack
- * is dear; a sixteenth bounds what growing copies in all to 16 times the cache.
- */
-const capacityStep = 64;
 
 export class KvCache {
   readonly shape: KvShape;
@@ -100,124 +90,5 @@ export class KvCache {
       }
     });
     this.#length = length;
-  }
-}
-
-export interface KvStoreOptions {
-  readonly shape: KvShape;
-  readonly bytesMax: number;
-  /** No cache grows beyond this: the model's context. */
-  readonly positionsMax: number;
-}
-
-export class KvStore {
-  readonly #options: KvStoreOptions;
-  readonly #active = new Map<string, KvCache>();
-  /** Insertion order is the order of becoming idle. */
-  readonly #idle = new Map<string, KvCache>();
-
-  constructor(options: KvStoreOptions) {
-    this.#options = options;
-  }
-
-  get sessions(): number {
-    return this.#active.size;
-  }
-
-  get bytes(): number {
-    let sum = 0;
-    for (const caches of [this.#active, this.#idle]) for (const cache of caches.values()) sum += cache.bytes;
-    return sum;
-  }
-
-  /** The cache of an open session. Throws unknown_session. */
-  get(session: string): KvCache {
-    const cache = this.#active.get(session);
-    if (cache === undefined) {
-      throw new ShardError(
-        'unknown_session',
-        'no such session is open here; open it again and send its tokens',
-      );
-    }
-    return cache;
-  }
-
-  /** Opens a session with an empty cache; one of the same name is forgotten. */
-  open(session: string): void {
-    this.free(session);
-    this.#active.set(session, new KvCache(this.#options.shape));
-  }
-
-  /**
-   * Opens a session that starts with the donor's first `length` positions, or as many as the donor holds.
-   * A session that adopts itself keeps its buffers. Throws unknown_session (no such donor), kv_budget.
-   */
-  adopt(session: string, donor: string, length: number): void {
-    const source = this.#active.get(donor) ?? this.#idle.get(donor);
-    if (source === undefined) {
-      throw new ShardError('unknown_session', 'the cache to start from is gone; open the session without it');
-    }
-    if (donor === session) {
-      this.#idle.delete(session);
-      this.#active.set(session, source);
-      source.truncate(length);
-      return;
-    }
-    this.free(session);
-    const cache = new KvCache(this.#options.shape);
-    const held = Math.min(length, source.length);
-    // The donor counts as used now: making room must not evict it.
-    if (this.#idle.delete(donor)) this.#idle.set(donor, source);
-    this.#reserve(cache, held, source);
-    cache.copyFrom(source, held);
-    this.#active.set(session, cache);
-  }
-
-  /** Room for `positions` positions in all. Throws kv_budget. */
-  reserve(session: string, positions: number): void {
-    this.#reserve(this.get(session), positions, null);
-  }
-
-  /** Keeps the cache as a donor until its memory is needed. */
-  keep(session: string): void {
-    const cache = this.#active.get(session);
-    if (cache === undefined) return;
-    this.#active.delete(session);
-    this.#idle.set(session, cache);
-  }
-
-  free(session: string): void {
-    this.#active.delete(session);
-    this.#idle.delete(session);
-  }
-
-  /** Grows by a step; by what is needed alone where the step would break the budget. */
-  #reserve(cache: KvCache, positions: number, spared: KvCache | null): void {
-    if (positions <= cache.capacity) return;
-    const { positionsMax, bytesMax, shape } = this.#options;
-    const perPosition = kvBytesPerPosition(shape);
-    const step = Math.max(capacityStep, 2 ** Math.floor(Math.log2(positions / 16)));
-    const capacity = Math.max(positions, Math.min(Math.ceil(positions / step) * step, positionsMax));
-    for (const wanted of [capacity, positions]) {
-      const needed = wanted * perPosition - cache.bytes;
-      this.#evictFor(needed, spared);
-      if (this.bytes + needed <= bytesMax) {
-        cache.grow(wanted);
-        return;
-      }
-    }
-    const needed = positions * perPosition;
-    throw new ShardError(
-      'kv_budget',
-      `${needed} bytes of keys and values do not fit: ${this.bytes} of ${bytesMax} are in use; wait for a session to end or raise the budget`,
-      { detail: { needed, used: this.bytes, max: bytesMax } },
-    );
-  }
-
-  #evictFor(needed: number, spared: KvCache | null): void {
-    for (const [session, cache] of this.#idle) {
-      if (this.bytes + needed <= this.#options.bytesMax) return;
-      if (cache !== spared) this.#idle.delete(session);
-    }
   }
 }

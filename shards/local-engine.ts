@@ -6,7 +6,7 @@
 import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
 import { createExecutor, type Executor, type ExecutorOptions, type HeadOutput } from './executor.ts';
-import { KvStore } from './kv-cache.ts';
+import { KvStore } from './kv-store.ts';
 import { isFirst, isTail } from './manifest.ts';
 import { chooseToken, needsLogits } from './sampler.ts';
 import { type Verdict, verify } from './verify.ts';

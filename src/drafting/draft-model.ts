@@ -6,7 +6,7 @@
  * Everything here blocks its thread while a pass runs: lm-thread.ts is where it lives.
  */
 import { createExecutor, type ExecutorOptions, type HeadOutput } from '../../shards/executor.ts';
-import { KvStore } from '../../shards/kv-cache.ts';
+import { KvStore } from '../../shards/kv-store.ts';
 import { chooseToken, greedy, needsLogits, type Sampling } from '../../shards/sampler.ts';
 
 /** Rows of one pass over a prompt: longer ones block the thread for no gain in time per row. */

@@ -4,7 +4,8 @@
  * its logits hash to tells apart machines whose arithmetic differs, whatever range they serve.
  */
 import { probeDims } from '../../shards/probe-dims.ts';
-import { decoderGraph, type LayerWeights, type LinearWeights } from './decoder-graph.ts';
+import { decoderGraph } from './decoder-graph.ts';
+import type { LayerWeights, LinearWeights } from './decoder-weights.ts';
 import type { InlineTensor } from './onnx-writer.ts';
 import { ropeTables } from './rope-tables.ts';
 

@@ -11,7 +11,7 @@ import {
   type Quantisation,
 } from '../../shards/manifest.ts';
 import { isQuantised } from './block-unpackers.ts';
-import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-graph.ts';
+import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-weights.ts';
 import { dequantize } from './dequantize.ts';
 import { type GgufFile, type GgufTensor, readTensorBytes } from './gguf.ts';
 import { block8bit, type LinearForm, linearForm, type StoredMatrix, stackedForm } from './linear-form.ts';
@@ -20,6 +20,7 @@ import { nativeCodes } from './native-codes.ts';
 import type { ExternalTensor } from './onnx-writer.ts';
 import { ropeTables } from './rope-tables.ts';
 import type { WeightFile } from './weight-file.ts';
+import { blockSumWeights, centred5bit, transpose, withHalvesApart } from './weight-layout.ts';
 
 export interface WeightTransfer {
   readonly file: GgufFile;
@@ -229,48 +230,4 @@ class Transfer {
     onBytes(this.#bytes);
     return bytes;
   }
-}
-
-/** Rows of each head from (pair, half) to (half, pair) order; whole rows move, so quantised blocks stay whole. */
-function withHalvesApart(matrix: StoredMatrix, headDim: number): StoredMatrix {
-  const { rows, bytes } = matrix;
-  const rowBytes = bytes.length / rows;
-  const moved = new Uint8Array(bytes.length);
-  for (let row = 0; row < rows; row++) {
-    const within = row % headDim;
-    const target = row - within + (within % 2) * (headDim / 2) + (within >> 1);
-    moved.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), target * rowBytes);
-  }
-  return { ...matrix, bytes: moved };
-}
-
-/** Where the codes of formats with a minimum are centred: these are of 4 or of 5 bits. */
-const centres = { 4: 8, 8: 16 } as const;
-
-/** 5-bit codes 0..31 around the 128 that the kernel subtracts: small differences keep the error of 8-bit inputs small. */
-function centred5bit(codes: Uint8Array): Uint8Array {
-  return codes.map((code) => code + 128 - centres[8]);
-}
-
-/** C [blocks, rows] of y = MatMulNBits(x) + blockSums(x) C: w is (code - centre) * scale + C. */
-function blockSumWeights(
-  bits: 4 | 8,
-  scales: Float32Array,
-  minimums: Float32Array,
-  rows: number,
-  blocks: number,
-): Float32Array {
-  const centre = centres[bits];
-  const sums = new Float32Array(rows * blocks);
-  for (let i = 0; i < sums.length; i++) sums[i] = minimums[i]! + centre * scales[i]!;
-  return transpose(sums, rows, blocks);
-}
-
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const out = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++)
-      out[column * rows + row] = values[row * columns + column]!;
-  }
-  return out;
 }
