@@ -70,7 +70,7 @@ export function goalsOf(report: Omit<WanReport, 'goals'>): Goal[] {
     const lines = summaries.filter((line) => line.mode === mode && (set === null || line.set === set));
     return sum(lines.map(({ speedUp }) => speedUp)) / lines.length;
   };
-  const formulaError = Math.max(...summaries.map(formulaDeviation));
+  const formulaError = summaries.length === 0 ? Number.NaN : Math.max(...summaries.map(formulaDeviation));
   const goals = [
     atMost('outputs that differ from plain decoding', report.differences.length, 0),
     atMost('counted formula against measurement, worst line', formulaError, 0.1),

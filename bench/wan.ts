@@ -6,25 +6,21 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatRange } from '../shards/manifest.ts';
 import { splitLayers } from '../src/cluster/placement.ts';
-import type { Serving } from '../src/serving.ts';
 import { generate } from './bench-gateway.ts';
 import { type BenchCluster, type ClusterModel, startCluster } from './cluster.ts';
-import type { DataSet } from './data-set.ts';
-import { readDataSets } from './datasets.ts';
 import { writeSection } from './document.ts';
 import { readEnvironment, readLoad } from './environment.ts';
 import { measureHopOverhead, measureSingleWorker } from './overhead.ts';
 import { median } from './statistics.ts';
 import { goalsOf, type WanReport } from './wan-report.ts';
-import { measureWan, type WanOptions, type WanTask } from './wan-run.ts';
+import { measureWan, type WanOptions } from './wan-run.ts';
 import { fitPassMs, summariseWan } from './wan-summary.ts';
+import { type PreparedTasks, prepareTasks, undelayed } from './wan-tasks.ts';
 import { wanMarkdown, wanPlainText } from './wan-text.ts';
 
 /** Echoes before and after a run, and after every prompt. */
 const echoes = 15;
 const echoesBetween = 3;
-/** Prompts for the two measurements without delay. */
-const undelayedPrompts = 6;
 /** Fixed, so that jitter and edited predictions repeat. */
 const seed = 1;
 
@@ -46,16 +42,17 @@ export interface WanBenchOptions extends ClusterModel {
 export async function runWanBench(options: WanBenchOptions): Promise<WanReport> {
   const { print } = options;
   const environment = readEnvironment();
+  const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
+  const { dims, sets, tasks } = prepared;
   print(`starting ${options.workers} workers of ${options.model.name} (the first start packs the model) ...`);
   const shape = { delayMs: options.t1Ms, mbit: options.mbit, jitterMs: options.jitterMs, seed };
   const cluster = await startCluster(options, options.workers, shape);
-  let measured: Awaited<ReturnType<typeof measureOver>>;
+  let delayed: Awaited<ReturnType<typeof measureOver>>;
   try {
-    measured = await measureOver(cluster, options);
+    delayed = await measureOver(cluster, prepared, options);
   } finally {
     await cluster.close();
   }
-  const { dims, tasks, sets, ...delayed } = measured;
   print('one worker on loopback against the bare session ...');
   const singleWorker = await measureSingleWorker(options, dims.layers, undelayed(tasks), options.maxTokens);
   const { runs, oneWay } = delayed;
@@ -86,7 +83,7 @@ export async function runWanBench(options: WanBenchOptions): Promise<WanReport> 
 }
 
 /** All that needs the cluster. */
-async function measureOver(cluster: BenchCluster, options: WanBenchOptions) {
+async function measureOver(cluster: BenchCluster, { dims, tasks }: PreparedTasks, options: WanBenchOptions) {
   const { links } = cluster;
   const { print } = options;
   const [chain, star, direct] = [
@@ -94,18 +91,13 @@ async function measureOver(cluster: BenchCluster, options: WanBenchOptions) {
     await cluster.openGateway('star'),
     await cluster.openDirectGateway(),
   ];
-  const sets = await readSets(chain, options);
-  const tasks = tasksOf(sets, chain, options);
-  print(
-    `${tasks.length} prompts: ${sets.map(({ name, prompts }) => `${name} ${prompts.length}`).join(', ')}`,
-  );
   const before = await links.measureOneWayMs(echoes);
   print(`one-way delay asked ${options.t1Ms} ms, measured ${before.toFixed(2)} ms`);
   const during: number[] = [];
   const startedMs = performance.now();
   const ring = { chain, star };
   const wanOptions: WanOptions = {
-    ...{ tasks, repeats: options.repeats, maxTokens: options.maxTokens, seed, vocab: chain.dims.vocab },
+    ...{ tasks, repeats: options.repeats, maxTokens: options.maxTokens, seed, vocab: dims.vocab },
     generate: (topology, request) => generate(ring[topology], request),
     async onTask(done, total, runs) {
       during.push(await links.measureOneWayMs(echoesBetween));
@@ -131,16 +123,7 @@ async function measureOver(cluster: BenchCluster, options: WanBenchOptions) {
     options.maxTokens,
   );
   const oneWay = { before, during: median(during), after, t1Ms: median([before, ...during, after]) };
-  return {
-    runs,
-    differences,
-    oneWay,
-    hopOverheadMs,
-    traffic: await links.traffic(),
-    dims: chain.dims,
-    tasks,
-    sets,
-  };
+  return { runs, differences, oneWay, hopOverheadMs, traffic: await links.traffic() };
 }
 
 /** Connections, caches and the planner's first guesses are not what is measured. */
@@ -148,39 +131,6 @@ async function warmUp({ tasks, generate: answer }: WanOptions): Promise<void> {
   const request = { promptIds: tasks[0].promptIds, maxTokens: 16, prediction: null };
   await answer('chain', { ...request, speculation: { drafter: 'ngram', draftLength: 'auto' } });
   await answer('star', { ...request, speculation: { drafter: 'none', draftLength: 0 } });
-}
-
-async function readSets({ tokenizer }: Serving, { dataPaths, limit }: WanBenchOptions): Promise<DataSet[]> {
-  const sets: DataSet[] = [];
-  for (const path of dataPaths) {
-    sets.push(...(await readDataSets(path, { limit, countTokens: (text) => tokenizer.encode(text).length })));
-  }
-  return sets;
-}
-
-/** Prompts that fit the context with their answer; the others are named. */
-function tasksOf(
-  sets: readonly DataSet[],
-  gateway: Serving,
-  { maxTokens, print }: WanBenchOptions,
-): WanTask[] {
-  const tasks: WanTask[] = [];
-  for (const { name, prompts } of sets) {
-    for (const prompt of prompts) {
-      const promptIds = gateway.template.encodeChat([{ role: 'user', content: prompt.text }]);
-      if (promptIds.length + maxTokens <= gateway.contextLength)
-        tasks.push({ ...prompt, set: name, promptIds });
-      else print(`${prompt.id} is left out: ${promptIds.length} tokens and an answer exceed the context`);
-    }
-  }
-  if (tasks.length === 0) throw new Error('No prompt is left to measure with.');
-  return tasks;
-}
-
-/** A few prompts of all sets. */
-function undelayed(tasks: readonly WanTask[]): WanTask[] {
-  const step = Math.max(1, Math.floor(tasks.length / undelayedPrompts));
-  return tasks.filter((_, i) => i % step === 0).slice(0, undelayedPrompts);
 }
 
 async function writeReport(

@@ -1,0 +1,62 @@
+/**
+ * Files of prompts → what the measuring loop sends: chat-templated ids that fit the context with their answer. Needs
+ * the model's file alone, so a mistaken path is known before any worker starts.
+ */
+import type { ModelDims } from '../shards/manifest.ts';
+import { readGguf } from '../src/models/gguf.ts';
+import { modelDims } from '../src/models/model-dims.ts';
+import { createChatTemplate } from '../src/text/chat-template.ts';
+import { createTokenizer } from '../src/text/tokenizer.ts';
+import type { DataSet } from './data-set.ts';
+import { readDataSets } from './datasets.ts';
+import type { WanTask } from './wan-run.ts';
+
+/** Prompts for a measurement without delay. */
+const undelayedPrompts = 6;
+
+export interface TaskOptions {
+  readonly modelPath: string;
+  readonly dataPaths: readonly string[];
+  /** Prompts of each set; null takes all. */
+  readonly limit: number | null;
+  readonly maxTokens: number;
+  readonly print: (line: string) => void;
+}
+
+export interface PreparedTasks {
+  readonly dims: ModelDims;
+  readonly sets: readonly DataSet[];
+  readonly tasks: readonly WanTask[];
+}
+
+/** Prompts that are too long are named and left out. Throws if none is left, and what reading the files throws. */
+export async function prepareTasks(options: TaskOptions): Promise<PreparedTasks> {
+  const { dataPaths, limit, maxTokens, print } = options;
+  const file = await readGguf(options.modelPath);
+  const dims = modelDims(file);
+  const tokenizer = createTokenizer(file.metadata);
+  const template = createChatTemplate(file.metadata, tokenizer);
+  const sets: DataSet[] = [];
+  const tasks: WanTask[] = [];
+  for (const path of dataPaths) {
+    sets.push(...(await readDataSets(path, { limit, countTokens: (text) => tokenizer.encode(text).length })));
+  }
+  for (const { name, prompts } of sets) {
+    for (const prompt of prompts) {
+      const promptIds = template.encodeChat([{ role: 'user', content: prompt.text }]);
+      if (promptIds.length + maxTokens <= dims.contextLength) tasks.push({ ...prompt, set: name, promptIds });
+      else print(`${prompt.id} is left out: ${promptIds.length} tokens and an answer exceed the context`);
+    }
+  }
+  if (tasks.length === 0) throw new Error('No prompt is left to measure with.');
+  print(
+    `${tasks.length} prompts: ${sets.map(({ name, prompts }) => `${name} ${prompts.length}`).join(', ')}`,
+  );
+  return { dims, sets, tasks };
+}
+
+/** A few prompts of all sets. */
+export function undelayed(tasks: readonly WanTask[]): WanTask[] {
+  const step = Math.max(1, Math.floor(tasks.length / undelayedPrompts));
+  return tasks.filter((_, i) => i % step === 0).slice(0, undelayedPrompts);
+}
