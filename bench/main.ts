@@ -5,7 +5,7 @@
  */
 import { Command, InvalidArgumentError } from 'commander';
 import pino from 'pino';
-import { loadConfig } from '../src/config.ts';
+import { ConfigError, loadConfig } from '../src/config.ts';
 import { resolveModel } from '../src/models/pull.ts';
 import { openStore } from '../src/models/store.ts';
 import { runWanBench } from './wan.ts';
@@ -49,7 +49,12 @@ program
   .option('--write-docs', 'write the tables into docs/benchmarks.md')
   .action(wan);
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`bench: ${explain(error)}\n`);
+  process.exitCode = 1;
+}
 
 async function wan(flags: WanFlags): Promise<void> {
   const { model: name, home } = flags;
@@ -78,6 +83,12 @@ async function wan(flags: WanFlags): Promise<void> {
     print,
   });
   if (report.differences.length > 0) process.exitCode = 1;
+}
+
+/** What a system or a source refuses needs no stack. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error instanceof ConfigError || 'code' in error ? error.message : (error.stack ?? error.message);
 }
 
 function wholeFrom(least: number): (text: string) => number {
