@@ -53,7 +53,7 @@ export interface ForwardStream {
   readonly closed: boolean;
   /** Never throws. False: more than sendBufferBytesHigh wait (or the stream has ended); go on after drained(). */
   send(message: ForwardMessage): boolean;
-  /** Resolves when nothing waits any more or the stream is gone. */
+  /** Resolves when there is room again or the stream is gone. */
   drained(): Promise<void>;
   /** Ends the session on this worker and all behind it. `free` with bytes still waiting resets the stream instead. */
   close(mode: CloseMode): void;

@@ -102,6 +102,7 @@ export function createConnection({
       });
       session.once('connect', () => {
         cancelTimeout();
+        if (session.destroyed) return;
         connected = true;
         generation++;
         widenWindow(session);

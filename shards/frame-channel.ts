@@ -10,6 +10,8 @@ import { createFrameDecoder, type Frame } from './frame.ts';
 
 /** Above so many waiting bytes `send` says false: one prefill chunk of a wide model, about 30 ms at 250 Mbit/s. */
 export const sendBufferBytesHigh = 1 << 20;
+/** At so many or fewer `drained` resolves: the link never runs dry before the sender is back. */
+const sendBufferBytesLow = sendBufferBytesHigh / 2;
 /** A sender that goes on regardless loses the stream here: the longest frame of the widest model, twice. */
 export const sendBufferBytesMax = 64 << 20;
 /** After our END_STREAM the peer has so long to end its side; then the stream is reset. */
@@ -21,7 +23,7 @@ export interface FrameChannel {
   readonly bufferedBytes: number;
   /** Queues a frame. False: more than sendBufferBytesHigh wait, call again after drained(). Dropped once ended. */
   send(frame: Uint8Array): boolean;
-  /** Resolves when nothing waits any more or the stream is gone. */
+  /** Resolves when half of sendBufferBytesHigh or less waits, or the stream is gone. */
   drained(): Promise<void>;
   /** Stops and restarts reading; a paused peer is held back by flow control. */
   pause(): void;
@@ -92,7 +94,6 @@ export function createFrameChannel(options: {
   stream.on('end', () => {
     if (!broken) finish(null);
   });
-  stream.on('drain', releaseWaiters);
   // 'close' follows and says the same; without a listener an error would end the process.
   stream.on('error', () => {});
   stream.on('close', () => {
@@ -124,11 +125,14 @@ export function createFrameChannel(options: {
         return false;
       }
       bytesSent += frame.length;
-      stream.write(frame);
+      // Not 'drain': Node says it only after its own, much lower mark was passed.
+      stream.write(frame, () => {
+        if (stream.writableLength <= sendBufferBytesLow) releaseWaiters();
+      });
       return stream.writableLength <= sendBufferBytesHigh;
     },
     drained() {
-      if (closed || stream.destroyed || stream.writableLength === 0) return Promise.resolve();
+      if (closed || stream.destroyed || stream.writableLength <= sendBufferBytesLow) return Promise.resolve();
       return new Promise((resolve) => drainWaiters.push(resolve));
     },
     pause: () => void (finished || stream.pause()),

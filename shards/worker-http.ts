@@ -101,7 +101,7 @@ function openStream(
   stream: ServerHttp2Stream,
   attach: (channel: FrameChannel, frame: Frame) => Attached,
 ): void {
-  if (stream.destroyed) return;
+  if (isGone(stream)) return;
   let attached: Attached | null = null;
   stream.respond({ ':status': 200, 'content-type': 'application/octet-stream' });
   const cancelWait = desk.clock.after(desk.limits.graceMs, () =>
@@ -155,7 +155,7 @@ async function metricsOf(desk: WorkerDesk): Promise<string> {
 }
 
 function respond(stream: ServerHttp2Stream, type: string, body: string): void {
-  if (stream.destroyed || stream.headersSent) return;
+  if (isGone(stream) || stream.headersSent) return;
   // A body that nobody asked for must not hold the window.
   stream.resume();
   stream.respond({ ':status': 200, 'content-type': type });
@@ -164,8 +164,13 @@ function respond(stream: ServerHttp2Stream, type: string, body: string): void {
 
 function refuse(desk: WorkerDesk, stream: ServerHttp2Stream, error: ShardError): void {
   countError(desk.counters, error.code);
-  if (stream.destroyed || stream.headersSent) return;
+  if (isGone(stream) || stream.headersSent) return;
   stream.resume();
   stream.respond({ ':status': statusOf(error.code), 'content-type': 'application/json' });
   stream.end(errorBody(error));
+}
+
+/** A stream that was reset while we looked the other way takes no answer and throws. */
+function isGone(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
 }

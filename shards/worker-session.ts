@@ -212,6 +212,11 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
       // The gateway ends this stream on its own way to CLOSE, which comes down the chain.
       verdicts.end();
       verdicts = null;
+      // A gateway that changed its mind before its rows had found their way here: nobody else will tell.
+      if (error === null && upstream === null) {
+        end('free');
+        return;
+      }
     } else if (error === null) {
       end('free');
       return;

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createPassQueue, type PassQueue } from '../../shards/pass-queue.ts';
+
+const limits = { sessionFramesMax: 3, sessionBytesMax: 1000, prefillWaitMaxMs: 100 };
+const always = (): boolean => true;
+
+function push(
+  queue: PassQueue,
+  session: string,
+  arrivedMs: number,
+  options: { epoch?: number; prefill?: boolean; bytes?: number } = {},
+): number {
+  const { epoch = 0, prefill = false, bytes = 10 } = options;
+  const message = {
+    epoch,
+    round: arrivedMs,
+    position: 0,
+    headFrom: prefill ? 1 : 0,
+    ids: Uint32Array.of(1),
+    hidden: null,
+    timings: [],
+  };
+  return queue.push({ session, message, bytes, arrivedMs });
+}
+
+function drain(queue: PassQueue, nowMs = 0): string[] {
+  const order: string[] = [];
+  for (let pass = queue.next(always, nowMs); pass !== null; pass = queue.next(always, nowMs)) {
+    order.push(`${pass.session}${pass.message.round}`);
+  }
+  return order;
+}
+
+test('createPassQueue lets verify frames pass prefill of others, never of their own session', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1, { prefill: true });
+  push(queue, 'a', 2);
+  push(queue, 'b', 3);
+  push(queue, 'c', 4);
+  assert.deepEqual(drain(queue), ['b3', 'c4', 'a1', 'a2']);
+});
+
+test('createPassQueue gives a prefill chunk its turn once it has waited long enough', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1, { prefill: true });
+  push(queue, 'b', 3);
+  assert.deepEqual(drain(queue, 101), ['a1', 'b3']);
+});
+
+test('createPassQueue throws out what a newer epoch has overtaken, of that session alone', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1);
+  push(queue, 'a', 2);
+  push(queue, 'b', 3);
+  assert.equal(push(queue, 'a', 4, { epoch: 1 }), 2);
+  assert.equal(queue.frames, 2);
+  assert.equal(queue.bytes, 20);
+  assert.deepEqual(drain(queue), ['b3', 'a4']);
+  assert.equal(queue.bytes, 0);
+});
+
+test('createPassQueue skips sessions that may not run and drops those that have ended', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1);
+  push(queue, 'b', 2);
+  assert.equal(queue.next((session) => session === 'b', 0)?.session, 'b');
+  assert.equal(
+    queue.next((session) => session === 'b', 0),
+    null,
+  );
+  assert.equal(queue.drop('a'), 1);
+  assert.equal(queue.drop('a'), 0);
+  assert.deepEqual([queue.frames, queue.bytes], [0, 0]);
+});
+
+test('createPassQueue is full for a session at its frames or its bytes', () => {
+  const queue = createPassQueue(limits);
+  for (const at of [1, 2]) push(queue, 'a', at);
+  assert.equal(queue.isFull('a'), false);
+  push(queue, 'a', 3);
+  assert.equal(queue.isFull('a'), true);
+  push(queue, 'b', 4, { bytes: 1000 });
+  assert.equal(queue.isFull('b'), true);
+  assert.equal(queue.isFull('c'), false);
+});
