@@ -5,7 +5,7 @@
 import type { LinkTraffic } from './delay-link.ts';
 import type { Environment } from './environment.ts';
 import type { SingleWorker } from './overhead.ts';
-import type { Line, Spread } from './statistics.ts';
+import type { Spread } from './statistics.ts';
 import { sum } from './statistics.ts';
 import type { Difference, WanRun } from './wan-run.ts';
 import type { WanSummary } from './wan-summary.ts';
@@ -41,8 +41,6 @@ export interface WanReport {
   };
   /** Per worker's link, whole run. */
   readonly traffic: readonly LinkTraffic[];
-  /** Compute of a pass through all shards: intercept + slope · rows, ms. */
-  readonly passMs: Line;
   readonly summaries: readonly WanSummary[];
   readonly hopOverheadMs: Spread;
   readonly singleWorker: SingleWorker;

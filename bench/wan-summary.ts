@@ -32,13 +32,18 @@ export interface WanSummary {
   /** Gateway's links, both directions, per output token. */
   readonly bytesPerToken: number;
   readonly measuredMsPerToken: number;
+  /** Compute of a pass through all shards: intercept + slope · rows, ms. */
+  readonly passMs: Line;
   /** (draft time + H·t1 + tv(rows)) / E with rows and E as counted. */
   readonly countedMsPerToken: number;
   /** One alpha for every position and the mean draft length. */
   readonly closedMsPerToken: number;
 }
 
-/** Compute of a pass through all shards by its rows, fitted over every round of a run. */
+/**
+ * Compute of a pass through all shards by its rows. Fitted set by set over all modes: prompts of a set have like
+ * contexts, and their modes are interleaved, so that they saw the same load of the machine.
+ */
 export function fitPassMs(runs: readonly WanRun[]): Line {
   return fitLine(
     runs.flatMap(({ rounds }) => rounds.map(({ rows, computeMs }) => [rows, computeMs] as const)),
@@ -48,7 +53,9 @@ export function fitPassMs(runs: readonly WanRun[]): Line {
 /** Lines in the order of first appearance. `t1Ms` is the measured one-way delay. */
 export function summariseWan(runs: readonly WanRun[], workers: number, t1Ms: number): WanSummary[] {
   const counted = runs.filter(({ repeating, decodeTokens }) => !repeating && decodeTokens > 0);
-  const passMs = fitPassMs(counted);
+  const passMsOf = new Map(
+    [...Map.groupBy(counted, ({ set }) => set)].map(([set, ofSet]) => [set, fitPassMs(ofSet)]),
+  );
   const plainOf = new Map(
     counted.filter(({ mode }) => mode === 'plain chain').map((run) => [pairKey(run), run]),
   );
@@ -60,7 +67,7 @@ export function summariseWan(runs: readonly WanRun[], workers: number, t1Ms: num
     return {
       ...{ set, mode, outputs: group.length, looping },
       ...speeds(group, plain),
-      ...predictions(group, { workers, t1Ms, passMs }),
+      ...predictions(group, { workers, t1Ms, passMs: passMsOf.get(set)! }),
     };
   });
 }
@@ -93,6 +100,7 @@ function predictions(
     draftLength: drafted / rounds.length,
     rounds: rounds.length,
     bytesPerToken: sum(rounds.map(({ linkBytes }) => linkBytes)) / tokens,
+    passMs,
     measuredMsPerToken: msPerToken(group),
     countedMsPerToken: countedMsPerToken(rounds, tokens, ring, tvMs),
     closedMsPerToken:

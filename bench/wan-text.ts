@@ -31,7 +31,7 @@ function compose(
   draw: (table: Table) => string,
   heading: (title: string) => string,
 ): string {
-  const { hopOverheadMs, singleWorker, oneWay, passMs } = report;
+  const { hopOverheadMs, singleWorker, oneWay } = report;
   const wording = Object.entries(report.wording).map(([set, text]) => [set, text]);
   return [
     conditionsLine(report),
@@ -39,7 +39,7 @@ function compose(
     draw(speedTable(report)),
     heading('Formula beside measurement, ms per token'),
     `counted = (draft time + H · t1 + tv(rows)) / E with rows and E as counted and t1 as measured; ` +
-      `closed = one alpha for every position (not judged). tv(rows) = ${cell(passMs.intercept, 2)} + ${cell(passMs.slope, 2)} · rows ms.\n`,
+      `tv = line through the engines' times of the set; closed = one alpha for every position (not judged).\n`,
     draw(formulaTable(report)),
     heading('Without delay'),
     draw({
@@ -115,10 +115,11 @@ function speedTable({ summaries }: WanReport): Table {
 function formulaTable({ summaries }: WanReport): Table {
   return {
     textColumns: 2,
-    header: ['set', 'mode', 'measured', 'counted', 'deviation', 'closed'],
+    header: ['set', 'mode', 'tv(rows), ms', 'measured', 'counted', 'deviation', 'closed'],
     rows: summaries.map((line) => [
       line.set,
       line.mode,
+      `${cell(line.passMs.intercept, 1)} + ${cell(line.passMs.slope, 1)} · rows`,
       cell(line.measuredMsPerToken, 1),
       cell(line.countedMsPerToken, 1),
       `${cell(100 * formulaDeviation(line), 1)} %`,

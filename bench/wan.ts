@@ -14,7 +14,7 @@ import { measureHopOverhead, measureSingleWorker } from './overhead.ts';
 import { median } from './statistics.ts';
 import { goalsOf, type WanReport } from './wan-report.ts';
 import { measureWan, type WanOptions } from './wan-run.ts';
-import { fitPassMs, summariseWan } from './wan-summary.ts';
+import { summariseWan } from './wan-summary.ts';
 import { type PreparedTasks, prepareTasks, undelayed } from './wan-tasks.ts';
 import { wanMarkdown, wanPlainText } from './wan-text.ts';
 
@@ -71,7 +71,6 @@ export async function runWanBench(options: WanBenchOptions): Promise<WanReport> 
     environment,
     loadAverageAfter: readLoad(),
     wording: Object.fromEntries(sets.map(({ name, wording }) => [name, wording])),
-    passMs: fitPassMs(runs),
     summaries: summariseWan(runs, options.workers, oneWay.t1Ms),
     singleWorker,
     ...delayed,

@@ -77,7 +77,6 @@ function reportOf(settings: Partial<WanReport['settings']> = {}): WanReport {
     wording: { gsm8k: '{question}' },
     oneWay: { before: 15, during: 15, after: 15, t1Ms: 15 },
     traffic: [],
-    passMs: fitPassMs(runs),
     summaries: summariseWan(runs, workers, t1Ms),
     hopOverheadMs: spread,
     singleWorker: { gatewayTokensPerSecond: spread, bareTokensPerSecond: spread, share: spread },
