@@ -51,6 +51,11 @@ export class KvStore {
     return cache;
   }
 
+  /** Is there a cache of that name, open or kept? */
+  holds(session: string): boolean {
+    return this.#active.has(session) || this.#idle.has(session);
+  }
+
   /** Opens a session with an empty cache; one of the same name is forgotten. */
   open(session: string): void {
     this.free(session);

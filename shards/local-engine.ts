@@ -5,11 +5,10 @@
  */
 import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
-import { createExecutor, type Executor, type ExecutorOptions, type HeadOutput } from './executor.ts';
+import { createExecutor, type Executor, type ExecutorOptions } from './executor.ts';
 import { KvStore } from './kv-store.ts';
 import { isFirst, isTail } from './manifest.ts';
-import { chooseToken, needsLogits } from './sampler.ts';
-import { type Verdict, verify } from './verify.ts';
+import { TailSession } from './tail-session.ts';
 
 /** Plain data: it may cross threads. */
 export interface EngineOptions extends ExecutorOptions {
@@ -34,7 +33,8 @@ class LocalEngine implements ShardEngine {
   readonly #executor: Executor;
   readonly #options: EngineOptions;
   readonly #store: KvStore;
-  readonly #tails = new Map<string, TailOptions>();
+  /** At the tail one for every cache in the store, kept ones included. */
+  readonly #tails = new Map<string, TailSession>();
   #passes = 0;
   #rows = 0;
 
@@ -50,31 +50,32 @@ class LocalEngine implements ShardEngine {
   }
 
   async open(session: string, adopt: Adoption | null): Promise<void> {
-    this.#tails.delete(session);
     if (adopt === null) this.#store.open(session);
     else this.#store.adopt(session, adopt.donor, adopt.length);
+    if (isTail(this.#options.range, this.#options.dims)) this.#openHistory(session, adopt);
   }
 
   async openTail(session: string, options: TailOptions): Promise<void> {
     if (!isTail(this.#options.range, this.#options.dims)) throw badRequest('only the last range verifies');
     this.#store.get(session);
-    this.#tails.set(session, options);
+    this.#tails.get(session)!.openTail(options);
   }
 
   async forward(pass: ForwardPass): Promise<PassResult> {
     const started = performance.now();
     const { session, position, ids, hidden, headFrom } = pass;
     const cache = this.#store.get(session);
-    const tail = this.#check(pass, cache.length);
+    this.#check(pass, cache.length);
     this.#store.reserve(session, position + ids.length);
     cache.truncate(position);
-    const want = tail === null ? 'none' : headOutput(pass, tail);
+    const tail = this.#tails.get(session);
+    const want = tail?.headOutput(pass) ?? 'none';
     try {
       const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });
       cache.append(result.newkv, ids.length, result.passRows);
       this.#passes += 1;
       this.#rows += ids.length;
-      const verdict = tail === null ? null : this.#verdict(pass, tail, result);
+      const verdict = tail?.settle(pass, result) ?? null;
       return { hidden: result.hidden, verdict, runUs: Math.round((performance.now() - started) * 1000) };
     } catch (cause) {
       // What the cache holds is not known any more.
@@ -85,7 +86,7 @@ class LocalEngine implements ShardEngine {
 
   async close(session: string, mode: 'keep' | 'free'): Promise<void> {
     if (mode === 'free') return this.#forget(session);
-    this.#tails.delete(session);
+    this.#tails.get(session)?.closeTail();
     this.#store.keep(session);
   }
 
@@ -103,8 +104,18 @@ class LocalEngine implements ShardEngine {
     await this.#executor.dispose();
   }
 
-  /** Refuses what cannot run before anything is touched; gives the tail's options if rows want a head. */
-  #check({ session, position, ids, hidden, headFrom }: ForwardPass, length: number): TailOptions | null {
+  /** Ids go with rows: a session that adopts rows adopts their ids, and where rows were evicted ids go too. */
+  #openHistory(session: string, adopt: Adoption | null): void {
+    const held = adopt === null ? 0 : this.#store.get(session).length;
+    const ids = adopt === null ? [] : this.#tails.get(adopt.donor)!.history.head(held);
+    const tail = new TailSession();
+    tail.history.write(0, ids);
+    this.#tails.set(session, tail);
+    for (const name of this.#tails.keys()) if (!this.#store.holds(name)) this.#tails.delete(name);
+  }
+
+  /** Refuses what cannot run before anything is touched. */
+  #check({ session, position, ids, hidden, headFrom }: ForwardPass, length: number): void {
     const { dims, range } = this.#options;
     if (position > length) {
       throw new ShardError(
@@ -131,43 +142,14 @@ class LocalEngine implements ShardEngine {
     }
     if (headFrom < 0 || headFrom > ids.length)
       throw badRequest(`no row ${headFrom} in a pass of ${ids.length}`);
-    if (!isTail(range, dims) || headFrom === ids.length) return null;
-    const tail = this.#tails.get(session);
-    if (tail === undefined)
+    if (isTail(range, dims) && headFrom < ids.length && !this.#tails.get(session)!.mayVerify)
       throw badRequest('the tail was not told how to sample; open the verdict stream first');
-    return tail;
-  }
-
-  /** Row r sits at position + r and yields the token after it, which ids[r + 1] has guessed. */
-  #verdict(
-    { ids, position, headFrom }: ForwardPass,
-    tail: TailOptions,
-    { logits, argmax }: { logits: Float32Array | null; argmax: Uint32Array | null },
-  ): Verdict {
-    const { vocab } = this.#options.dims;
-    const first = position + headFrom + 1;
-    return verify({
-      draft: ids.subarray(headFrom + 1),
-      chooseAt: (row) => {
-        if (argmax !== null) return argmax[row]!;
-        const scores = logits!.subarray(row * vocab, (row + 1) * vocab);
-        const masked = first + row - tail.promptLength < tail.minTokens ? tail.eosIds : [];
-        return chooseToken(scores, tail.sampling, first + row, masked);
-      },
-      eosIds: tail.ignoreEos ? [] : tail.eosIds,
-    });
   }
 
   #forget(session: string): void {
     this.#tails.delete(session);
     this.#store.free(session);
   }
-}
-
-/** The graph's own argmax is enough for greedy rows without a masked id; rows of logits cost a copy. */
-function headOutput({ position, headFrom }: ForwardPass, tail: TailOptions): HeadOutput {
-  const firstOutput = position + headFrom + 1 - tail.promptLength;
-  return needsLogits(tail.sampling) || firstOutput < tail.minTokens ? 'logits' : 'argmax';
 }
 
 function badRequest(message: string): ShardError {

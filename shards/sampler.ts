@@ -1,8 +1,8 @@
 /**
  * The target's own choice at one position: the token that plain decoding would commit there. A pure function of
- * (logits, sampling, position, masks), so verification can ask it in any order and failover can ask it again.
+ * (logits, sampling, position), so verification can ask it in any order and failover can ask it again.
  *
- * Order per position (DESIGN): mask → temperature → top_k → top_p on the renormalised rest → min_p → choose.
+ * Order per position, behind the steps of logit-steps.ts: temperature → top_k → top_p on the renormalised rest → min_p → choose.
  * temperature 0 takes the argmax; else argmax_v(logit_v / T + gumbel(seed, position, v)) over the kept ids, an exact
  * sample of the filtered distribution (gumbel-max). Ties go to the lower id everywhere.
  */
@@ -27,14 +27,8 @@ export function needsLogits(sampling: Sampling): boolean {
   return sampling.temperature > 0;
 }
 
-/** logits [V] → the chosen id. `masked` ids cannot be chosen. */
-export function chooseToken(
-  logits: Float32Array,
-  sampling: Sampling,
-  position: number,
-  masked: readonly number[] = [],
-): number {
-  const row = masked.length > 0 ? withMasked(logits, masked) : logits;
+/** logits [V] → the chosen id. An id whose logit is -Infinity is never chosen while there is another. */
+export function chooseToken(row: Float32Array, sampling: Sampling, position: number): number {
   if (sampling.temperature <= 0) return argmax(row);
   const key = positionKey(sampling.seed, position);
   const kept = keptIds(row, sampling);
@@ -47,12 +41,6 @@ export function argmax(row: Float32Array): number {
   let best = 0;
   for (let id = 1; id < row.length; id++) if (row[id]! > row[best]!) best = id;
   return best;
-}
-
-function withMasked(logits: Float32Array, masked: readonly number[]): Float32Array {
-  const row = logits.slice();
-  for (const id of masked) row[id] = -Infinity;
-  return row;
 }
 
 /**

@@ -48,9 +48,11 @@ test('chooseToken at temperature 0 is the argmax, ties to the lower id', () => {
 });
 
 test('chooseToken never chooses a masked id', () => {
-  assert.equal(chooseToken(Float32Array.of(1, 5, 4, 2), greedy, 0, [1]), 2);
-  for (let position = 0; position < 200; position++) {
-    assert.notEqual(chooseToken(Float32Array.of(1, 9, 1), sampling({}), position, [1]), 1);
+  assert.equal(chooseToken(Float32Array.of(1, -Infinity, 4, 2), greedy, 0), 2);
+  for (const filter of [{}, { topK: 2 }, { topP: 0.9 }, { minP: 0.1 }]) {
+    for (let position = 0; position < 200; position++) {
+      assert.notEqual(chooseToken(Float32Array.of(1, -Infinity, 1), sampling(filter), position), 1);
+    }
   }
 });
 

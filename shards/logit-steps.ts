@@ -1,0 +1,35 @@
+/**
+ * What happens to a row of logits before a token is chosen: a short list of steps in a fixed order (penalties,
+ * logit_bias, then whatever masks ids), each for the token that follows the ids told so far. A step that depends on
+ * those ids follows the history of its session, so drafts, rollback and failover need no rule of their own.
+ * Invariant: what a step does depends on the session's options and the ids before the token alone.
+ */
+import type { TailOptions } from './engine.ts';
+import type { HistoryFollower } from './token-history.ts';
+
+export interface LogitStep {
+  /** Output tokens from this index on are left as they are; Infinity where that never comes. */
+  readonly until: number;
+  /** Told of the ids before the token; null for steps that do not depend on them. */
+  readonly follower: HistoryFollower | null;
+  /** Changes logits [V] in place, for output token number `output`. Masked ids become -Infinity, never all of them. */
+  apply(logits: Float32Array, output: number): void;
+}
+
+/** The steps that a session's options ask for, in the order in which they apply. */
+export function logitSteps(options: TailOptions): LogitStep[] {
+  const steps: LogitStep[] = [];
+  if (options.minTokens > 0) steps.push(endMask(options));
+  return steps;
+}
+
+/** No end of the answer below min_tokens. */
+function endMask({ minTokens, eosIds }: TailOptions): LogitStep {
+  return {
+    until: minTokens,
+    follower: null,
+    apply(logits) {
+      for (const id of eosIds) logits[id] = -Infinity;
+    },
+  };
+}
