@@ -10,15 +10,30 @@
  * pastValue0.. [1, kvHeads, capacity, headDim]; at the tail headFrom int64 [1], the first row that needs logits.
  * Outputs: newkv [2 layers, kvHeads, rows, headDim] in the order key, value, key, value, …; then hidden [1, rows, H],
  * or logits [1, rows - headFrom, V] and argmax int64 [1, rows - headFrom].
+ * A head over some tokens alone (a draft head's) gives the same two, with -Infinity for all other tokens, and
+ * confidence [1, rows - headFrom], the probability of argmax among them.
  */
 import { isFirst, isTail, type LayerRange, type ModelDims } from '../../shards/manifest.ts';
-import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-weights.ts';
+import type {
+  BridgeWeights,
+  EmbeddingWeights,
+  LayerWeights,
+  LinearWeights,
+  ShardWeights,
+  TailWeights,
+} from './decoder-weights.ts';
 import { OnnxGraph, type StoredTensor } from './onnx-writer.ts';
 
 /** Above this the fp32 kernel of attention splits its inner dimension by the number of keys: bits would follow it. */
 const headDimMax = 128;
 /** "To the end" for a Slice. */
 const sliceEnd = 2n ** 40n;
+/** The score of a token that a head does not know. */
+const minusInfinity: StoredTensor = {
+  type: 'float32',
+  shape: [1],
+  data: new Uint8Array(Float32Array.of(-Infinity).buffer),
+};
 
 /** The graph file of one range. Throws RangeError for dimensions whose arithmetic is not known to be invariant. */
 export function decoderGraph(dims: ModelDims, range: LayerRange, weights: ShardWeights): Buffer {
@@ -49,6 +64,10 @@ class DecoderGraph {
     for (const name of ['pastLength', 'pastEnd']) graph.input(name, 'int64', [1]);
     weights.layers.forEach((layer, index) => {
       let normed: string;
+      if (layer.bridge !== undefined) {
+        hidden = this.#bridge(hidden, delta, layer.bridge);
+        delta = null;
+      }
       [normed, hidden] = this.#norm(hidden, delta, layer.inputNorm);
       const attended = this.#attention(this.#stacked(normed, layer.qkv), index);
       [normed, hidden] = this.#norm(hidden, this.#linear(attended, layer.attentionOutput), layer.postNorm);
@@ -138,16 +157,46 @@ class DecoderGraph {
     return this.#linear(graph.node('Mul', [activated, up]), down);
   }
 
-  #head(hidden: string, delta: string, tail: NonNullable<ShardWeights['tail']>): void {
+  #bridge(hidden: string, delta: string | null, { norm, linear, bias }: BridgeWeights): string {
+    const [normed] = this.#norm(hidden, delta, norm);
+    return this.#graph.node('Add', [this.#linear(normed, linear), this.#graph.weight(bias)]);
+  }
+
+  #head(hidden: string, delta: string, tail: TailWeights): void {
     const graph = this.#graph;
     const from = graph.input('headFrom', 'int64', [1]);
     const [normed] = this.#norm(hidden, delta, tail.norm);
     const wanted = graph.node('Slice', [normed, from, graph.integers(sliceEnd), graph.integers(1)]);
-    const logits = this.#linear(wanted, tail.head);
-    graph.nodeTo(['logits'], 'Identity', [logits]);
+    const scores = this.#linear(wanted, tail.head);
     graph.output('logits', 'float32', [1, 'headRows', this.#dims.vocab]);
-    graph.nodeTo(['argmax'], 'ArgMax', [logits], { axis: -1, keepdims: 0 });
     graph.output('argmax', 'int64', [1, 'headRows']);
+    if (tail.ids === undefined) {
+      graph.nodeTo(['logits'], 'Identity', [scores]);
+      graph.nodeTo(['argmax'], 'ArgMax', [scores], { axis: -1, keepdims: 0 });
+    } else {
+      this.#someTokens(scores, graph.weight(tail.ids));
+    }
+  }
+
+  /** Scores [1, headRows, head rows] of the tokens `ids`, told as if all tokens had been scored. */
+  #someTokens(scores: string, ids: string): void {
+    const graph = this.#graph;
+    const best = graph.node('ArgMax', [scores], { axis: -1, keepdims: 0 });
+    graph.nodeTo(['argmax'], 'Gather', [ids, best]);
+    const shape = graph.node('Shape', [scores]);
+    const rows = graph.node('Slice', [shape, graph.integers(0), graph.integers(2)]);
+    const none = graph.weight(minusInfinity);
+    const unscored = graph.node('Expand', [
+      none,
+      graph.node('Concat', [rows, graph.integers(this.#dims.vocab)], { axis: 0 }),
+    ]);
+    const targets = graph.node('Expand', [ids, shape]);
+    graph.nodeTo(['logits'], 'ScatterElements', [unscored, targets, scores], { axis: 2 });
+    const lastAxis = graph.integers(-1);
+    const total = graph.node('ReduceLogSumExp', [scores, lastAxis], { keepdims: 0 });
+    const top = graph.node('ReduceMax', [scores, lastAxis], { keepdims: 0 });
+    graph.nodeTo(['confidence'], 'Exp', [graph.node('Sub', [top, total])]);
+    graph.output('confidence', 'float32', [1, 'headRows']);
   }
 
   #end(hidden: string, delta: string): void {

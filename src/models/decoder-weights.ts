@@ -39,7 +39,17 @@ export type EmbeddingWeights =
       readonly scales: StoredTensor;
     };
 
+/** What joins layers that did not lie next to one another: x' = linear(norm(x)) + bias. */
+export interface BridgeWeights {
+  readonly norm: StoredTensor;
+  readonly linear: LinearWeights;
+  /** [H] */
+  readonly bias: StoredTensor;
+}
+
 export interface LayerWeights {
+  /** Before the layer; left out where layers follow one another as in the model. */
+  readonly bridge?: BridgeWeights;
   readonly inputNorm: StoredTensor;
   /** One linear whose rows are q, k, v; or the three apart where their stored forms differ. */
   readonly qkv: readonly LinearWeights[];
@@ -50,12 +60,19 @@ export interface LayerWeights {
   readonly down: LinearWeights;
 }
 
+export interface TailWeights {
+  readonly norm: StoredTensor;
+  readonly head: LinearWeights;
+  /** int64 [head rows]: the token that each row of the head scores, where the head does not score all in order. */
+  readonly ids?: StoredTensor;
+}
+
 export interface ShardWeights {
   /** At the first range. */
   readonly embedding: EmbeddingWeights | null;
   readonly layers: readonly LayerWeights[];
   /** At the tail. */
-  readonly tail: { readonly norm: StoredTensor; readonly head: LinearWeights } | null;
+  readonly tail: TailWeights | null;
   /** [positions, headDim / 2] each. */
   readonly rope: { readonly cosines: StoredTensor; readonly sines: StoredTensor };
 }

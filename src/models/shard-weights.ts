@@ -10,17 +10,15 @@ import {
   type ModelDims,
   type Quantisation,
 } from '../../shards/manifest.ts';
-import { isQuantised } from './block-unpackers.ts';
 import type { EmbeddingWeights, LayerWeights, LinearWeights, ShardWeights } from './decoder-weights.ts';
 import { dequantize } from './dequantize.ts';
 import { type GgufFile, type GgufTensor, readTensorBytes } from './gguf.ts';
 import { block8bit, type LinearForm, linearForm, type StoredMatrix, stackedForm } from './linear-form.ts';
-import { ModelFileError } from './model-file-error.ts';
-import { nativeCodes } from './native-codes.ts';
 import type { ExternalTensor } from './onnx-writer.ts';
 import { ropeTables } from './rope-tables.ts';
+import { headTensor, storeEmbedding, storeLinear, tensorOf } from './stored-weights.ts';
 import type { WeightFile } from './weight-file.ts';
-import { blockSumWeights, centred5bit, transpose, withHalvesApart } from './weight-layout.ts';
+import { withHalvesApart } from './weight-layout.ts';
 
 export interface WeightTransfer {
   readonly file: GgufFile;
@@ -62,10 +60,6 @@ const layerTensors = [
   'ffn_down',
 ] as const;
 
-function headTensor(file: GgufFile): string {
-  return file.tensors.has('output.weight') ? 'output.weight' : 'token_embd.weight';
-}
-
 class Transfer {
   readonly #source: WeightTransfer;
   #bytes = 0;
@@ -94,23 +88,9 @@ class Transfer {
     return { embedding, layers, tail, rope };
   }
 
-  /** Formats without minimum are looked up as codes: exact, and a quarter of the bytes. */
   async #embedding(): Promise<EmbeddingWeights> {
     const { dims, target } = this.#source;
-    const { type, rows, columns, bytes } = await this.#matrix('token_embd.weight', dims.vocab, dims.hidden);
-    if (isQuantised(type)) {
-      const { bits, block, codes, scales, minimums } = nativeCodes(type, bytes, rows, columns);
-      if (bits === 8 && minimums === null) {
-        return {
-          kind: 'codes',
-          block,
-          codes: await target.append('uint8', [rows, columns], codes),
-          scales: await target.append('float32', [rows, columns / block], scales),
-        };
-      }
-    }
-    const values = dequantize(type, bytes, rows * columns);
-    return { kind: 'float', rows: await target.append('float32', [rows, columns], values) };
+    return storeEmbedding(target, await this.#matrix('token_embd.weight', dims.vocab, dims.hidden));
   }
 
   /** A tied head over the embedding's own codes, where both are in this range and have the same form. */
@@ -154,7 +134,7 @@ class Transfer {
 
   async #norm(name: string): Promise<ExternalTensor> {
     const { dims, target } = this.#source;
-    const tensor = this.#tensor(name, [dims.hidden]);
+    const tensor = tensorOf(this.#source.file, name, [dims.hidden]);
     const values = dequantize(tensor.type, await this.#read(tensor), dims.hidden);
     return target.append('float32', [dims.hidden], values);
   }
@@ -172,54 +152,13 @@ class Transfer {
     return stored;
   }
 
-  async #store(form: LinearForm): Promise<LinearWeights> {
-    const { target } = this.#source;
-    const { rows, columns } = form;
-    if (form.kind === 'float') {
-      const transposed = transpose(form.values, rows, columns);
-      return {
-        kind: 'float',
-        rows,
-        columns,
-        weight: await target.append('float32', [columns, rows], transposed),
-      };
-    }
-    const { bits, block, scales, minimums } = form;
-    const blocks = columns / block;
-    const codes = minimums !== null && bits === 8 ? centred5bit(form.codes) : form.codes;
-    return {
-      kind: 'codes',
-      rows,
-      columns,
-      bits,
-      block,
-      codes: await target.append('uint8', [rows, blocks, (block * bits) / 8], codes),
-      scales: await target.append('float32', [rows, blocks], scales),
-      correction:
-        minimums === null
-          ? null
-          : await target.append(
-              'float32',
-              [blocks, rows],
-              blockSumWeights(bits, scales, minimums, rows, blocks),
-            ),
-    };
+  #store(form: LinearForm): Promise<LinearWeights> {
+    return storeLinear(this.#source.target, form);
   }
 
   async #matrix(name: string, rows: number, columns: number): Promise<StoredMatrix> {
-    const tensor = this.#tensor(name, [rows, columns]);
+    const tensor = tensorOf(this.#source.file, name, [rows, columns]);
     return { type: tensor.type, rows, columns, bytes: await this.#read(tensor) };
-  }
-
-  #tensor(name: string, shape: readonly number[]): GgufTensor {
-    const { file } = this.#source;
-    const tensor = file.tensors.get(name);
-    if (tensor === undefined) throw new ModelFileError('missing', `${file.path}: there is no tensor ${name}`);
-    if (tensor.shape.join() !== shape.join()) {
-      const found = `[${tensor.shape.join(', ')}], expected [${shape.join(', ')}]`;
-      throw new ModelFileError('corrupt', `${file.path}: ${name} has the shape ${found}`);
-    }
-    return tensor;
   }
 
   async #read(tensor: GgufTensor): Promise<Uint8Array> {
