@@ -34,6 +34,8 @@ export interface WorkerProcessOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly onNote: (note: WorkerNote) => void;
+  /** Further variables of the process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface WorkerProcess {
@@ -60,7 +62,7 @@ export async function spawnWorker(
   ];
   const child = spawn(process.execPath, args, {
     // The key goes by environment: arguments can be read by every user of the machine.
-    env: childEnvironment({ FORETOKEN_CLUSTER_KEY: options.clusterKey }),
+    env: childEnvironment({ ...options.environment, FORETOKEN_CLUSTER_KEY: options.clusterKey }),
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     // Its own process group: Ctrl-C reaches the gateway alone, which then stops its workers in order.
     detached: true,

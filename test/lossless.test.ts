@@ -1,0 +1,110 @@
+/**
+ * Promise 1 on the tiny model, over real HTTP/2: every combination of sampling, drafter, draft length, prediction,
+ * number of workers, topology and company gives the ids of plain decoding. Plain decoding here is one local engine
+ * that is fed one token at a time — no wire, no scheduler, no drafts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLocalEngine } from '../shards/local-engine.ts';
+import type { Sampling } from '../shards/sampler.ts';
+import type { Serving } from '../src/serving.ts';
+import { eventually } from './support/eventually.ts';
+import { generate } from './support/generate.ts';
+import {
+  byCluster,
+  describeCase,
+  fullProduct,
+  type LosslessCase,
+  predictionOf,
+  samplingOf,
+} from './support/lossless-cases.ts';
+import { losslessPrompts } from './support/lossless-prompts.ts';
+import { makeTinyModel, startTinyCluster, type TinyModel } from './support/tiny-cluster.ts';
+import { tinyModel } from './support/tiny-gguf.ts';
+
+const maxTokens = 12;
+
+/** ids after the prompt, one row a pass. */
+async function plainIds(
+  model: TinyModel,
+  promptIds: readonly number[],
+  sampling: Sampling,
+): Promise<number[]> {
+  const pack = await model.pack({ start: 0, end: tinyModel.layers });
+  const engine = await createLocalEngine({ ...pack, threads: 1, kvBytesMax: 64 << 20, minRows: 2 });
+  try {
+    await engine.open('plain', null);
+    await engine.openTail('plain', {
+      sampling,
+      promptLength: promptIds.length,
+      eosIds: [],
+      minTokens: 0,
+      ignoreEos: true,
+    });
+    const tokens = [...promptIds];
+    for (let position = 0; tokens.length < promptIds.length + maxTokens; position++) {
+      const ids = Uint32Array.of(tokens[position]!);
+      const headFrom = position + 1 < promptIds.length ? 1 : 0;
+      const { verdict } = await engine.forward({ session: 'plain', position, ids, hidden: null, headFrom });
+      if (verdict !== null) tokens.push(...verdict.ids);
+    }
+    return tokens.slice(promptIds.length);
+  } finally {
+    await engine.dispose();
+  }
+}
+
+test('every drafter, length, prediction, cut, topology and company gives the ids of plain decoding', async (t) => {
+  const model = await makeTinyModel(t);
+  const cases = fullProduct({ cache: 'as it is' });
+  let plain: Map<string, number[]> | null = null;
+  const prompts: number[][] = [];
+  let answers = 0;
+  for (const [{ workers, topology }, group] of byCluster(cases)) {
+    await t.test(`${workers} workers, ${topology}, ${group.length} combinations`, async (t) => {
+      const { serving, workers: running } = await startTinyCluster(t, model, { workers, topology, lm: true });
+      if (plain === null) {
+        plain = new Map();
+        for (const text of losslessPrompts) prompts.push(serving.tokenizer.encodeText(text));
+        for (const sampling of ['greedy', 'sampled'] as const) {
+          for (const promptIds of prompts) {
+            plain.set(keyOf(sampling, promptIds), await plainIds(model, promptIds, samplingOf({ sampling })));
+          }
+        }
+      }
+      for (const value of group) answers += await runCase(serving, value, prompts, plain);
+      await eventually('all sessions are closed', () =>
+        running.every(({ sessionCount }) => sessionCount === 0),
+      );
+    });
+  }
+  t.diagnostic(`${answers} answers compared`);
+});
+
+const keyOf = (sampling: string, promptIds: readonly number[]): string => `${sampling} ${promptIds}`;
+
+async function runCase(
+  serving: Serving,
+  value: LosslessCase,
+  prompts: readonly number[][],
+  plain: ReadonlyMap<string, number[]>,
+): Promise<number> {
+  for (let i = 0; i < prompts.length; i += value.together) {
+    const batch = prompts.slice(i, i + value.together);
+    const results = await Promise.all(
+      batch.map((promptIds) =>
+        generate(serving, {
+          promptIds,
+          sampling: samplingOf(value),
+          maxTokens,
+          policy: { drafter: value.drafter, draftLength: value.draftLength },
+          prediction: predictionOf(value.prediction, plain.get(keyOf(value.sampling, promptIds))!),
+        }),
+      ),
+    );
+    for (const [j, { ids }] of results.entries()) {
+      assert.deepEqual(ids, plain.get(keyOf(value.sampling, batch[j]!)), describeCase(value));
+    }
+  }
+  return prompts.length;
+}

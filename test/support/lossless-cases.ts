@@ -1,0 +1,114 @@
+/**
+ * What must not change a single id, as dimensions: their full product, and a small covering array that holds every
+ * pair of values at least once (greedy construction).
+ */
+import type { Sampling } from '../../shards/sampler.ts';
+import { greedy } from '../../shards/sampler.ts';
+
+export const dimensions = {
+  sampling: ['greedy', 'sampled'],
+  drafter: ['none', 'ngram', 'lm', 'auto'],
+  draftLength: [0, 1, 4, 8, 'auto'],
+  prediction: ['absent', 'right', 'wrong', 'empty'],
+  workers: [1, 2, 3],
+  topology: ['chain', 'star'],
+  together: [1, 4],
+  cache: ['as it is', 'small', 'large'],
+} as const;
+
+type Dimensions = typeof dimensions;
+export type LosslessCase = { readonly [K in keyof Dimensions]: Dimensions[K][number] };
+
+/** What a cluster has to be started anew for. */
+export type ClusterCase = Pick<LosslessCase, 'workers' | 'topology' | 'cache'>;
+
+export function samplingOf({ sampling }: Pick<LosslessCase, 'sampling'>): Sampling {
+  return sampling === 'greedy' ? greedy : { ...greedy, temperature: 0.8, seed: { low: 20_251, high: 1124 } };
+}
+
+/** The prediction that a client would send along with an answer of these ids. */
+export function predictionOf(kind: LosslessCase['prediction'], answer: readonly number[]): number[] | null {
+  switch (kind) {
+    case 'absent':
+      return null;
+    case 'right':
+      return [...answer];
+    case 'wrong':
+      // Right pieces in a wrong order: drafts start well and then fail.
+      return answer.length < 4
+        ? [...answer].reverse()
+        : [...answer.slice(answer.length / 2), ...answer.slice(0, 3)];
+    case 'empty':
+      return [];
+  }
+}
+
+/** Every combination, cluster settings outermost. */
+export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
+  const keys = [
+    'cache',
+    'workers',
+    'topology',
+    'sampling',
+    'drafter',
+    'draftLength',
+    'prediction',
+    'together',
+  ] as const;
+  let cases: Partial<LosslessCase>[] = [{}];
+  for (const key of keys) {
+    const values = key in fixed ? [fixed[key]] : dimensions[key];
+    cases = cases.flatMap((part) => values.map((value) => ({ ...part, [key]: value })));
+  }
+  return (cases as LosslessCase[]).filter(isDistinct);
+}
+
+/**
+ * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, a
+ * language model does not read predictions, and `auto` is `ngram` and `lm` but for the choice between them.
+ */
+function isDistinct({ drafter, draftLength, prediction }: LosslessCase): boolean {
+  if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent';
+  if (drafter === 'lm') return prediction === 'absent';
+  return drafter === 'ngram' || draftLength === 'auto';
+}
+
+/** A few cases that hold every pair of values of the given dimensions. */
+export function pairwise(candidates: readonly LosslessCase[]): LosslessCase[] {
+  const pairsOf = (value: LosslessCase): string[] => {
+    const entries = Object.entries(value).map(([key, v]) => `${key}=${v}`);
+    return entries.flatMap((a, i) => entries.slice(i + 1).map((b) => `${a}&${b}`));
+  };
+  const wanted = new Set(candidates.flatMap(pairsOf));
+  const chosen: LosslessCase[] = [];
+  while (wanted.size > 0) {
+    let best = candidates[0]!;
+    let bestGain = 0;
+    for (const candidate of candidates) {
+      const gain = pairsOf(candidate).filter((pair) => wanted.has(pair)).length;
+      if (gain > bestGain) [best, bestGain] = [candidate, gain];
+    }
+    chosen.push(best);
+    for (const pair of pairsOf(best)) wanted.delete(pair);
+  }
+  return chosen;
+}
+
+/** Cases by the cluster that they run on, so that each is started once. */
+export function byCluster(cases: readonly LosslessCase[]): [ClusterCase, LosslessCase[]][] {
+  const groups = new Map<string, [ClusterCase, LosslessCase[]]>();
+  for (const value of cases) {
+    const { workers, topology, cache } = value;
+    const key = `${workers} ${topology} ${cache}`;
+    const group = groups.get(key) ?? [{ workers, topology, cache }, []];
+    group[1].push(value);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+export function describeCase(value: LosslessCase): string {
+  return Object.entries(value)
+    .map(([key, v]) => `${key} ${v}`)
+    .join(', ');
+}

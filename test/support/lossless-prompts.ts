@@ -1,0 +1,23 @@
+/** Twenty prompts of code, maths, prose and copying; the first four are one of each kind. Written for these tests. */
+export const losslessPrompts: readonly string[] = [
+  'Write a Python function that returns the larger of two numbers, and then one that returns the larger of three.',
+  'Tom has 3 apples and buys 4 bags with 6 apples each. How many apples has he now? Show the steps.',
+  'Tell a short story about a lighthouse keeper and a storm.',
+  'Repeat this list exactly: red, green, blue, red, green, blue, yellow, red, green, blue.',
+  'for (let i = 0; i < n; i++) total += values[i];\nExplain this loop.',
+  'SELECT name, age FROM people WHERE age > 30 ORDER BY name; What does this query return?',
+  'fn main() { println!("hello"); }\nTranslate this program into C.',
+  'Add a comment to every line:\ndef area(w, h):\n    a = w * h\n    return a',
+  '12 + 30 = 42\n13 + 31 = 44\n14 + 32 = 46\n15 + 33 =',
+  'If x^2 = 49, what is x? And if x^2 = 64?',
+  'A train goes 60 km in 1 hour. How far does it go in 90 minutes?',
+  'Continue the series: 1, 1, 2, 3, 5, 8, 13, 21',
+  'The river was low that summer. Write the next two sentences.',
+  'Write a polite letter that asks a neighbour to turn down the music.',
+  'Why is the sky blue? Answer in three sentences.',
+  'Name three uses of copper and say why it is good at each.',
+  'Say "one two three" five times.',
+  'Copy this text twice: The quick brown fox jumps over the lazy dog.',
+  'Grüße aus Köln — naïve café, 東京, 🙂🙂🙂. What languages are these words from?',
+  ' \n\t \n  spaces   and\ttabs  \n\n',
+];
