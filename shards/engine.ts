@@ -5,6 +5,7 @@
  *
  * Hidden rows and logits are row-major: hidden [rows, H], logits [rows, V].
  */
+import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
 import type { Verdict } from './verify.ts';
 
@@ -19,6 +20,16 @@ export interface TailOptions {
   readonly minTokens: number;
   /** Never end at eos (benchmarks). */
   readonly ignoreEos: boolean;
+  /** Left out: none. */
+  readonly penalties?: Penalties;
+  /** At most logitBiasMax (open-message.ts). */
+  readonly logitBias?: readonly LogitBias[];
+}
+
+/** Added to the logit of one id, -100 to 100. */
+export interface LogitBias {
+  readonly id: number;
+  readonly bias: number;
 }
 
 /** Rows of another session that a new one starts from: `length` positions of `donor` are copied. */

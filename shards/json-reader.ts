@@ -48,6 +48,11 @@ export function nullable<T>(reader: Reader<T>): Reader<T | null> {
   return (value, path) => (value === null ? null : reader(value, path));
 }
 
+/** A field that may be missing; `object` leaves it out then. */
+export function optional<T>(reader: Reader<T>): Reader<T | undefined> {
+  return (value, path) => (value === undefined ? undefined : reader(value, path));
+}
+
 export function list<T>(reader: Reader<T>, lengthMax: number): Reader<T[]> {
   return (value, path) => {
     if (!Array.isArray(value) || value.length > lengthMax) {
@@ -71,8 +76,12 @@ export function record(keysMax: number, valueLengthMax: number): Reader<Record<s
   };
 }
 
-/** An object with exactly the keys of `fields`. */
-export function object<T extends object>(fields: { readonly [K in keyof T]: Reader<T[K]> }): Reader<T> {
+/** An object with exactly the keys of `fields`; those read by `optional` may be missing. */
+export function object<T extends object>(
+  fields: {
+    readonly [K in keyof T]-?: Reader<undefined extends T[K] ? T[K] | undefined : T[K]>;
+  },
+): Reader<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
   return (value, path) => {
     const source = plainObject(value, path);
@@ -80,7 +89,10 @@ export function object<T extends object>(fields: { readonly [K in keyof T]: Read
       if (!Object.hasOwn(fields, key)) throw badFrame(`${path}.${key.slice(0, 64)} is unknown`);
     }
     const read: Partial<T> = {};
-    for (const name of names) read[name] = fields[name](source[name], `${path}.${name}`);
+    for (const name of names) {
+      const item = fields[name](source[name], `${path}.${name}`);
+      if (item !== undefined) read[name] = item as T[typeof name];
+    }
     return read as T;
   };
 }

@@ -4,7 +4,8 @@
  * those ids follows the history of its session, so drafts, rollback and failover need no rule of their own.
  * Invariant: what a step does depends on the session's options and the ids before the token alone.
  */
-import type { TailOptions } from './engine.ts';
+import type { LogitBias, TailOptions } from './engine.ts';
+import { penaltyStep } from './penalties.ts';
 import type { HistoryFollower } from './token-history.ts';
 
 export interface LogitStep {
@@ -18,9 +19,24 @@ export interface LogitStep {
 
 /** The steps that a session's options ask for, in the order in which they apply. */
 export function logitSteps(options: TailOptions): LogitStep[] {
+  const { penalties, logitBias = [], minTokens, promptLength } = options;
   const steps: LogitStep[] = [];
-  if (options.minTokens > 0) steps.push(endMask(options));
+  const penalty = penalties === undefined ? null : penaltyStep(penalties, promptLength);
+  if (penalty !== null) steps.push(penalty);
+  if (logitBias.length > 0) steps.push(biasStep(logitBias));
+  if (minTokens > 0) steps.push(endMask(options));
   return steps;
+}
+
+/** Adds to the logits of single ids; ids outside the vocabulary have none. */
+function biasStep(biases: readonly LogitBias[]): LogitStep {
+  return {
+    until: Infinity,
+    follower: null,
+    apply(logits) {
+      for (const { id, bias } of biases) if (id < logits.length) logits[id]! += bias;
+    },
+  };
 }
 
 /** No end of the answer below min_tokens. */

@@ -3,7 +3,7 @@
  * expected; the one on the verdict stream tells the tail alone how to choose tokens. Inner workers never see
  * sampling, prompts or text. Both are JSON, strict and bounded.
  */
-import type { Adoption, TailOptions } from './engine.ts';
+import type { Adoption, LogitBias, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
 import {
   allocateFrame,
@@ -23,12 +23,14 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   type Reader,
   readJson,
   text,
 } from './json-reader.ts';
 import { type Identity, type LayerRange, quantisations } from './manifest.ts';
 import { encodeJson } from './messages.ts';
+import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
 
 /** One worker after the receiver of an OPEN. */
@@ -70,7 +72,12 @@ export const remainingMsMax = 24 * 60 * 60 * 1000;
 const layersMax = 1024;
 /** Ids that end an answer: models have one to five. */
 const eosIdsMax = 64;
+/** Ids with a bias of their own; OpenAI's clients send a handful, and all of these fit an OPEN. */
+export const logitBiasMax = 1024;
 const originLengthMax = 256;
+/** A repetition penalty outside of these leaves nothing of a logit's meaning. */
+const repetitionMin = 0.01;
+const repetitionMax = 100;
 const u32Max = 0xffffffff;
 
 /** Checks that `value` is an origin: http or https, no path, query or user. Throws bad_frame. */
@@ -118,6 +125,16 @@ const readTailOpen = object<TailOpen>({
   eosIds: list(integer(0, u32Max), eosIdsMax),
   minTokens: integer(0, positionMax),
   ignoreEos: flag,
+  penalties: optional(
+    object<Penalties>({
+      frequency: finite(-2, 2),
+      presence: finite(-2, 2),
+      repetition: finite(repetitionMin, repetitionMax),
+    }),
+  ),
+  logitBias: optional(
+    list(object<LogitBias>({ id: integer(0, u32Max), bias: finite(-100, 100) }), logitBiasMax),
+  ),
 });
 
 /** Throws ShardError bad_request for what the other end would refuse: the caller's mistake, told before it travels. */

@@ -103,9 +103,23 @@ async function decodeSpeculatively(
   return tokens.slice(0, expected.length);
 }
 
-for (const [name, sampling] of Object.entries({ greedy, sampled })) {
+const penalties = { frequency: 0.7, presence: 0.4, repetition: 1.3 };
+const logitBias = [
+  { id: 17, bias: 3 },
+  { id: 50, bias: -100 },
+  { id: 4_000_000, bias: 1 },
+];
+const cases: Record<string, Partial<TailOptions>> = {
+  greedy: { sampling: greedy },
+  sampled: { sampling: sampled },
+  'greedy, penalties': { sampling: greedy, penalties },
+  'sampled, penalties and logit_bias': { sampling: sampled, penalties, logitBias },
+  'greedy, logit_bias': { sampling: greedy, logitBias },
+};
+
+for (const [name, part] of Object.entries(cases)) {
   test(`LocalEngine commits what plain decoding commits: ${name}`, async () => {
-    const options = tailOptions({ sampling });
+    const options = tailOptions(part);
     let plain: number[] = [];
     await withEngine(whole, async (engine) => {
       plain = await decodePlainly(engine, options, 60);
