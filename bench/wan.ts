@@ -142,9 +142,13 @@ async function writeReport(
     print(`wrote ${jsonPath}`);
   }
   if (documentPath !== null) {
-    const { workers, t1Ms } = report.settings;
-    const title = `Slow links: ${workers} workers, t1 = ${t1Ms} ms`;
-    await writeSection(documentPath, `wan-${workers}-${t1Ms}`, title, wanMarkdown(report));
+    const { workers, t1Ms, mbit, jitterMs } = report.settings;
+    const link = [`t1 = ${t1Ms} ms`];
+    if (mbit !== null) link.push(`${mbit} Mbit/s`);
+    if (jitterMs > 0) link.push(`jitter ${jitterMs} ms`);
+    const title = `Slow links: ${workers} workers, ${link.join(', ')}`;
+    const key = `wan-${workers}-${link.join('-').replace(/[^a-z0-9.-]+/gi, '')}`;
+    await writeSection(documentPath, key, title, wanMarkdown(report));
     print(`wrote ${documentPath}`);
   }
 }
