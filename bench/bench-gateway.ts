@@ -2,6 +2,7 @@
  * One measured answer: a session straight on the scheduler of a serving ring, so that neither HTTP nor text costs
  * time, with the records that the scheduler keeps of every round.
  */
+import { randomUUID } from 'node:crypto';
 import { greedy } from '../shards/sampler.ts';
 import type { DraftPolicy } from '../src/drafting/drafter.ts';
 import type { RoundRecord, SessionStats } from '../src/engine/session-stats.ts';
@@ -39,7 +40,8 @@ export async function generate(
       minTokens: 0,
       ignoreEos: false,
       eosIds: tokenizer.eosIds,
-      owner: 'bench',
+      // A stranger every time: no drafter may have seen the answer in another run of the same prompt.
+      owner: randomUUID(),
       signal: new AbortController().signal,
       sink: {
         commit(committed) {
