@@ -51,7 +51,7 @@ export interface Frame extends FrameHeader {
 if (endianness() !== 'LE') throw new Error('foretoken needs a little-endian machine');
 
 /** Largest FORWARD payload for hidden rows [frameRowsMax, hiddenWidth]. */
-export function forwardBytesMax(hiddenWidth: number): number {
+function forwardBytesMax(hiddenWidth: number): number {
   return 4 + 4 * frameRowsMax + 8 * hopsMax + 4 * frameRowsMax * hiddenWidth;
 }
 

@@ -6,9 +6,9 @@
 import type { Http2Session, ServerOptions } from 'node:http2';
 
 /** Bytes that a peer may send on one stream before we read: 256 rows of width 4,096 in flight. */
-export const streamWindowBytes = 4 << 20;
+const streamWindowBytes = 4 << 20;
 /** The same over all streams of a connection: eight paused sessions do not hold up a ninth. */
-export const connectionWindowBytes = 32 << 20;
+const connectionWindowBytes = 32 << 20;
 /** MB that nghttp2 may hold for one connection: its window twice, and headers. */
 const sessionMemoryMegabytes = 128;
 /** Streams at once on one connection: two for each of 256 sessions, and probes. */

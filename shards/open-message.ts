@@ -67,7 +67,7 @@ export type TailOpen = TailOptions;
 /** Names of sessions: they appear in paths and logs. */
 export const sessionPattern = /^[A-Za-z0-9_-]{1,64}$/;
 /** A session lives a day at most: what runs longer was forgotten. */
-export const remainingMsMax = 24 * 60 * 60 * 1000;
+const remainingMsMax = 24 * 60 * 60 * 1000;
 /** Layers of a model: eight times the deepest in use. */
 const layersMax = 1024;
 /** Ids that end an answer: models have one to five. */

@@ -107,6 +107,6 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
 }
 
 /** Does a frame want a verdict (at least one row with a head)? */
-export function isVerify({ message }: QueuedPass): boolean {
+function isVerify({ message }: QueuedPass): boolean {
   return message.headFrom < message.ids.length;
 }

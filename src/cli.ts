@@ -9,7 +9,14 @@ import { Command } from 'commander';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import { RouteError } from './cluster/route.ts';
-import { ConfigError, loadConfig, loadWorkerConfig, pinArithmeticEnvironment } from './config.ts';
+import {
+  ConfigError,
+  loadConfig,
+  loadWorkerConfig,
+  pinArithmeticEnvironment,
+  processEnvironment,
+} from './config.ts';
+import { WorkerStartError } from './embedded-workers.ts';
 import { startGateway } from './gateway.ts';
 import { ModelFileError } from './models/model-file-error.ts';
 import { createPullReporter } from './models/progress.ts';
@@ -24,6 +31,9 @@ import type { WorkerNote } from './worker-note.ts';
 
 /** After this a stop is forced: a person at the keyboard has waited long enough. */
 const closeDelayMs = 2_500;
+
+/** Errors whose message says what to do. */
+const mendable = [ConfigError, PullError, ModelFileError, TextError, RouteError, WorkerStartError, RangeError];
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -65,7 +75,7 @@ function addSettings(command: Command, settings: readonly Setting[]): void {
 }
 
 async function serveGateway(flags: Record<string, unknown>): Promise<void> {
-  const config = loadConfig(process.env, flags);
+  const config = loadConfig(processEnvironment, flags);
   const log = createLog(config.logLevel);
   const screen = createStartScreen(process.stdout, () => performance.now());
   process.stdout.write(`Foretoken ${version}\n`);
@@ -84,7 +94,7 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
 
 async function serveWorker(flags: Record<string, unknown>): Promise<void> {
   pinArithmeticEnvironment();
-  const config = loadWorkerConfig(process.env, flags);
+  const config = loadWorkerConfig(processEnvironment, flags);
   const log = createLog(config.logLevel);
   const stopping = new AbortController();
   const tell = (note: WorkerNote): void => void process.send?.(note);
@@ -124,7 +134,7 @@ async function serveWorker(flags: Record<string, unknown>): Promise<void> {
 }
 
 async function pullModel(flags: Record<string, unknown>): Promise<void> {
-  const config = loadConfig(process.env, flags);
+  const config = loadConfig(processEnvironment, flags);
   const reporter = createPullReporter({ stream: process.stdout, now: () => performance.now() });
   const stopping = new AbortController();
   stopOnSignal(createLog('warn'), async () => stopping.abort(new Error('stopping')));
@@ -158,15 +168,19 @@ async function run(command: () => Promise<void>): Promise<void> {
   try {
     await command();
   } catch (error) {
-    process.stderr.write(`${explain(error)}\n`);
+    // What an embedded worker's gateway was told of is on the screen once, by the gateway.
+    if (process.send === undefined || !isMendable(error)) process.stderr.write(`${explain(error)}\n`);
     process.exit(1);
   }
 }
 
+function isMendable(error: unknown): boolean {
+  return mendable.some((kind) => error instanceof kind);
+}
+
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const known = [ConfigError, PullError, ModelFileError, TextError, RouteError, RangeError];
-  if (known.some((kind) => error instanceof kind)) return `foretoken: ${error.message}`;
+  if (isMendable(error)) return `foretoken: ${error.message}`;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   if (code === 'EADDRINUSE') {
     return `foretoken: port ${port} is taken by another program. Choose another with --port, or stop that program.`;

@@ -18,6 +18,9 @@ import {
 } from './settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
+/** The environment of this process. */
+export const processEnvironment: Environment = process.env;
+
 /** Values of commander: strings, `true` for a switch; keys are `Setting.flagKey`. */
 export type Flags = Readonly<Record<string, unknown>>;
 
@@ -33,7 +36,7 @@ export class ConfigError extends Error {
 }
 
 /** The gateway's settings. Throws ConfigError. */
-export function loadConfig(env: Environment = process.env, flags: Flags = {}): Config {
+export function loadConfig(env: Environment = processEnvironment, flags: Flags = {}): Config {
   const config = readSettings(gatewaySettings, env, flags) as unknown as Config;
   if (!isLoopbackHost(config.host) && !config.allowPublic) {
     throw new ConfigError([
@@ -45,7 +48,7 @@ export function loadConfig(env: Environment = process.env, flags: Flags = {}): C
 }
 
 /** A worker's settings. Throws ConfigError. */
-export function loadWorkerConfig(env: Environment = process.env, flags: Flags = {}): WorkerConfig {
+export function loadWorkerConfig(env: Environment = processEnvironment, flags: Flags = {}): WorkerConfig {
   const config = readSettings(workerSettings, env, flags) as unknown as WorkerConfig;
   if (!isLoopbackHost(config.listen.host) && config.clusterKey === null) {
     throw new ConfigError([

@@ -22,7 +22,7 @@ export function nearestName(name: string, names: readonly string[]): string | nu
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours that turn a into b. O(a · b). */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

@@ -51,7 +51,7 @@ const queueLimit = 65_536;
 const shardsLimit = 64;
 const contextLimit = 1 << 20;
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const topologies = ['chain', 'star'] as const;
 
 const home = setting(Type.String({ minLength: 1 }), {
@@ -124,7 +124,7 @@ const logLevel = setting(Type.Enum([...logLevels]), {
   expected: `one of ${logLevels.join(', ')}`,
 });
 
-export const gatewaySchema = Type.Object({
+const gatewaySchema = Type.Object({
   host: setting(Type.String({ minLength: 1 }), {
     env: 'FORETOKEN_HOST',
     flags: '--host <address>',
@@ -219,7 +219,7 @@ export const gatewaySchema = Type.Object({
   logLevel,
 });
 
-export const workerSchema = Type.Object({
+const workerSchema = Type.Object({
   model,
   layers: setting(
     Type.Object({ start: Type.Integer({ minimum: 0 }), end: Type.Integer({ minimum: 1, maximum: 1024 }) }),

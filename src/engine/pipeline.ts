@@ -51,6 +51,10 @@ function openRing(
   /** `hop` counts from the worker that the stream leads to; only a loss says something about the worker itself. */
   function fail(index: number, error: ShardError): void {
     if (ended) return;
+    if (error.code === 'gap') {
+      handlers.onGap(Number(error.detail['length'] ?? 0));
+      return;
+    }
     ended = true;
     const hop = Number(error.detail['hop'] ?? 0);
     const culprit = route[index + hop] ?? route[index]!;

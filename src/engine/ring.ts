@@ -18,6 +18,8 @@ export interface RingVerdict {
 
 export interface RingHandlers {
   onVerdict(verdict: RingVerdict): void;
+  /** A worker holds fewer rows than a frame stands on: it wants everything from position `length` on again. */
+  onGap(length: number): void;
   /** At most once; the stream is dead afterwards. */
   onError(error: unknown): void;
 }

@@ -16,6 +16,9 @@ const sessionTimeMaxMs = 3_600_000;
 /** Unread tokens at which rounds pause: a page of text, far above what a reading client ever has open. */
 const backlogTokensMax = 1024;
 
+/** Gaps in a row before a session is given up: each worker of a ring may have lost its rows once. */
+const gapsMax = 64;
+
 export interface SchedulerLimits {
   /** Sessions on the ring at once. */
   readonly runningMax: number;
@@ -68,6 +71,8 @@ interface Entry {
   stream: RingStream | null;
   drafting: boolean;
   round: RoundInFlight | null;
+  /** Gaps since the last verdict. */
+  gaps: number;
   /** What the stream had counted at the last verdict. */
   linkBytes: number;
 }
@@ -76,6 +81,7 @@ interface Entry {
 type Note =
   | { readonly type: 'verdict'; readonly entry: Entry; readonly verdict: RingVerdict }
   | { readonly type: 'draft'; readonly entry: Entry; readonly draft: Draft }
+  | { readonly type: 'gap'; readonly entry: Entry; readonly length: number }
   | { readonly type: 'error'; readonly entry: Entry; readonly error: unknown }
   | { readonly type: 'cancel'; readonly entry: Entry };
 
@@ -122,6 +128,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       if (entries.get(entry.session.id) !== entry) continue; // ended by an earlier note
       if (note.type === 'verdict') settleVerdict(entry, note.verdict);
       else if (note.type === 'draft') sendRound(entry, note.draft);
+      else if (note.type === 'gap') resume(entry, note.length);
       else if (note.type === 'error') end(entry, 'failed', note.error);
       else end(entry, 'cancelled', null);
     }
@@ -145,6 +152,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         },
         {
           onVerdict: (verdict) => post({ type: 'verdict', entry, verdict }),
+          onGap: (length) => post({ type: 'gap', entry, length }),
           onError: (error) => post({ type: 'error', entry, error }),
         },
       );
@@ -155,7 +163,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.stats.startedMs = now();
     session.status = 'prefill';
     for (const frame of session.prefillFrames()) entry.stream.forward(frame);
-    drafter.open(session);
+    drafter.open(session, session.request.speculation);
     startDrafts([entry]);
   }
 
@@ -185,11 +193,35 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.stream!.forward(frame);
   }
 
+  /** Sends again what a worker no longer holds, with the draft that was under way. */
+  function resume(entry: Entry, length: number): void {
+    const { session, stream, round } = entry;
+    if (round === null) return; // nothing waits for an answer; the next frame is at most one gap away
+    if (entry.gaps === gapsMax) {
+      end(
+        entry,
+        'failed',
+        new GatewayError(
+          'shard_lost',
+          'A shard of the model keeps losing this answer. Send the request again.',
+        ),
+      );
+      return;
+    }
+    entry.gaps += 1;
+    session.resumeFrom(length);
+    for (const frame of session.prefillFrames()) stream!.forward(frame);
+    const frame = session.roundFrame(round.draft);
+    entry.round = { ...round, round: frame.round };
+    stream!.forward(frame);
+  }
+
   function settleVerdict(entry: Entry, { round, verdict, stages }: RingVerdict): void {
     const { session, stats, stream } = entry;
     const flight = entry.round;
     if (flight === null || round !== flight.round) return; // a late answer to a frame that no longer counts
     entry.round = null;
+    entry.gaps = 0;
     const { draft, sentMs, opening } = flight;
     const roundMs = now() - sentMs;
     if (session.outputLength === 0) stats.firstTokenMs = now();
@@ -256,6 +288,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         stream: null,
         drafting: false,
         round: null,
+        gaps: 0,
         linkBytes: 0,
       };
       entries.set(session.id, entry);

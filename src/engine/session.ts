@@ -128,6 +128,12 @@ export class Session implements Sequence {
     return this.outputLength >= this.request.maxTokens ? 'length' : null;
   }
 
+  /** Goes back to where the ring's caches are right for sure; a new epoch makes everything sent since stale. */
+  resumeFrom(length: number): void {
+    this.epoch += 1;
+    this.sent = Math.min(this.sent, length);
+  }
+
   private frame(position: number, ids: Uint32Array, headFrom: number): Frame {
     this.round += 1;
     return { epoch: this.epoch, round: this.round, position, ids, headFrom };

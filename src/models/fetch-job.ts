@@ -32,7 +32,7 @@ export const pullLimits: PullLimits = {
 };
 
 /** Largest file that we take from anywhere, bytes: a 70B model at 8 bit is 75 GB. */
-export const modelBytesMax = 128 * 2 ** 30;
+const modelBytesMax = 128 * 2 ** 30;
 
 /** Where messages go; a pino logger fits. */
 export interface PullLog {

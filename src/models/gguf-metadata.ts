@@ -7,7 +7,7 @@ import type { HeaderCursor } from './header-cursor.ts';
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
 /** Models carry 20-60 keys; merged ones a few hundred. */
-export const MAX_METADATA_ENTRIES = 4096;
+const MAX_METADATA_ENTRIES = 4096;
 /** Limit of the format. */
 const MAX_KEY_BYTES = 65_535;
 /** The largest vocabularies have 262,144 tokens and about twice as many merges. */

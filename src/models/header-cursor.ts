@@ -7,7 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { ModelFileError } from './model-file-error.ts';
 
 /** A vocabulary of 262,144 tokens with scores and merges takes 16 MiB; four times that is room enough. */
-export const MAX_HEADER_BYTES = 64 * 1024 * 1024;
+const MAX_HEADER_BYTES = 64 * 1024 * 1024;
 /** One read of the file: few calls for a header of some MiB, little waste for a small one. */
 const WINDOW_BYTES = 256 * 1024;
 /** Longest string value: a whole tokenizer.json inside the file is the largest seen (20 MB). */
