@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Clock } from '../shards/clock.ts';
 import type { Log } from '../shards/log.ts';
-import type { LayerRange, Quantisation } from '../shards/manifest.ts';
+import { formatRange, type LayerRange, type Quantisation } from '../shards/manifest.ts';
 import { childEnvironment } from './config.ts';
 import type { WorkerNote } from './worker-note.ts';
 
@@ -38,6 +38,14 @@ export interface WorkerProcessOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+/** A worker process that ended before it served, in its own words. */
+export class WorkerStartError extends Error {
+  constructor(range: LayerRange, reason: string) {
+    super(`the worker of layers ${formatRange(range)} did not start: ${reason}`);
+    this.name = 'WorkerStartError';
+  }
+}
+
 export interface WorkerProcess {
   readonly origin: string;
   readonly port: number;
@@ -47,7 +55,7 @@ export interface WorkerProcess {
   stop(): Promise<void>;
 }
 
-/** Starts one worker process and waits until it serves. Throws with the worker's own words when it cannot. */
+/** Starts one worker process and waits until it serves. Throws WorkerStartError when it cannot. */
 export async function spawnWorker(
   options: WorkerProcessOptions,
   signal?: AbortSignal,
@@ -78,7 +86,7 @@ export async function spawnWorker(
     });
     child.once('error', reject);
     void exited.then((how) =>
-      reject(new Error(reason || `a worker process ended (${how}) before it served`)),
+      reject(new WorkerStartError(range, reason || `its process ended (${how}); the log may tell why`)),
     );
     signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
   });

@@ -14,7 +14,7 @@ import type { EmbeddedWorkers } from './embedded-workers.ts';
 import { startEmbeddedWorkers } from './embedded-workers.ts';
 import { GatewayError } from './errors.ts';
 import { openLocalDraft } from './local-draft.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
+import { createMetrics } from './metrics.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { type ResolvedModel, resolveModel } from './models/pull.ts';
@@ -107,7 +107,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       allowVariant: false,
       clock: systemClock,
       log,
-      ...recorders(metrics),
+      onRound: (_session, record) => metrics.recordRound(record),
       signal,
     });
   }
@@ -167,15 +167,4 @@ function modelName(nameOrPath: string): string {
     .split(/[\\/]/)
     .pop()!
     .replace(/\.gguf$/i, '');
-}
-
-/** What the scheduler reports, as figures of /metrics. */
-function recorders(metrics: Metrics): Pick<Parameters<typeof startServing>[0], 'onRound' | 'onEnd'> {
-  return {
-    onRound: (_session, record) => metrics.recordRound(record),
-    onEnd: (_session, outcome) => {
-      if (outcome === 'failed') metrics.recordBrokenCompletion('error');
-      if (outcome === 'cancelled') metrics.recordBrokenCompletion('abort');
-    },
-  };
 }
