@@ -36,8 +36,11 @@ export function sendError(error: GatewayError, request: FastifyRequest, reply: F
   return reply.code(error.traits.status).headers(retryHeaders(error)).send(openAiErrorBody(error));
 }
 
+/** A start or a stop that somebody met is nobody's fault and needs no stack. */
+const expected: ReadonlySet<string> = new Set(['model_loading', 'draining']);
+
 export function logError(error: GatewayError, { log }: FastifyRequest): void {
-  if (error.traits.status >= 500) log.error({ err: error }, error.message);
+  if (error.traits.status >= 500 && !expected.has(error.code)) log.error({ err: error }, error.message);
   else log.info({ code: error.code, param: error.param }, error.message);
 }
 

@@ -31,9 +31,19 @@ import type { WorkerNote } from './worker-note.ts';
 
 /** After this a stop is forced: a person at the keyboard has waited long enough. */
 const closeDelayMs = 2_500;
+/** A terminal sends Ctrl-C to npm, to the launcher and to us; those two hand it on, and that is no second wish. */
+const signalEchoMs = 500;
 
 /** Errors whose message says what to do. */
-const mendable = [ConfigError, PullError, ModelFileError, TextError, RouteError, WorkerStartError, RangeError];
+const mendable = [
+  ConfigError,
+  PullError,
+  ModelFileError,
+  TextError,
+  RouteError,
+  WorkerStartError,
+  RangeError,
+];
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -78,6 +88,8 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
   const config = loadConfig(processEnvironment, flags);
   const log = createLog(config.logLevel);
   const screen = createStartScreen(process.stdout, () => performance.now());
+  // On a terminal the screen tells of the start; the same in the log would tear it apart.
+  if (process.stderr.isTTY && config.logLevel === 'info') log.level = 'warn';
   process.stdout.write(`Foretoken ${version}\n`);
   const gateway = await startGateway({ config, log, screen });
   stopOnSignal(log, () => {
@@ -86,6 +98,7 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
   });
   try {
     await gateway.ready;
+    log.level = config.logLevel;
   } catch (error) {
     await gateway.close();
     throw error;
@@ -151,13 +164,24 @@ async function pullModel(flags: Record<string, unknown>): Promise<void> {
 /** Logs go to stderr: lines for people on a terminal, JSON elsewhere. */
 function createLog(level: string): Logger {
   const stream = process.stderr.isTTY
-    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss' })
+    ? pretty({
+        destination: 2,
+        sync: true,
+        singleLine: true,
+        ignore: 'pid,hostname',
+        translateTime: 'HH:MM:ss',
+      })
     : pino.destination({ dest: 2, sync: true });
   return pino({ level }, stream);
 }
 
 function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
-  closeWithGrace({ delay: closeDelayMs, logger: false }, async ({ err }) => {
+  let firstMs = Number.NEGATIVE_INFINITY;
+  const onSecondSignal = (): void => {
+    if (performance.now() - firstMs > signalEchoMs) process.exit(1);
+  };
+  closeWithGrace({ delay: closeDelayMs, logger: false, onSecondSignal }, async ({ err }) => {
+    firstMs = performance.now();
     if (err) log.fatal({ err }, 'unexpected failure');
     await stop();
   });

@@ -132,7 +132,11 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
     return workers.origins;
   }
 
-  const ready = load().then(() => screen.ready(baseUrl, model!.name));
+  const ready = load().then(() => {
+    for (const { origin, manifest } of serving!.members.route())
+      screen.worker(manifest.range, { type: 'ready', origin });
+    screen.ready(baseUrl, model!.name, serving!.contextLength);
+  });
   let closing: Promise<void> | null = null;
   return {
     baseUrl,

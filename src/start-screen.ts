@@ -13,16 +13,20 @@ export interface StartScreen {
   line(text: string): void;
   model(model: ResolvedModel): void;
   worker(range: LayerRange, note: WorkerNote): void;
-  ready(baseUrl: string, modelName: string): void;
+  /** `contextLength`: most tokens of a prompt and its answer together. */
+  ready(baseUrl: string, modelName: string, contextLength: number): void;
   stopping(): void;
 }
 
-const stageWords = { pack: 'packing', prove: 'proving the arithmetic of', load: 'loading' } as const;
+/** Between two lines of one worker's packing: a small model is done before the second. */
+const packLineMs = 3_000;
 
 export function createStartScreen(stream: NodeJS.WriteStream, now: () => number): StartScreen {
   const startedMs = now();
   const reporter = createPullReporter({ stream, now });
   const said = new Set<string>();
+  /** Layers → when their packing was last told of. */
+  const packedAtMs = new Map<string, number>();
   const say = (label: string, text: string): void => reporter.line(`${label.padEnd(9)}${text}`);
 
   /** Workers report in parallel and often; each step of each is told once. */
@@ -32,29 +36,42 @@ export function createStartScreen(stream: NodeJS.WriteStream, now: () => number)
     say(label, text);
   }
 
+  function packing(layers: string, done: number, total: number): void {
+    const last = packedAtMs.get(layers);
+    if (done === 0 || (last !== undefined && (now() - last < packLineMs || done === total))) return;
+    packedAtMs.set(layers, now());
+    say('shard', last === undefined ? `${layers}: packing` : `${layers}: packing, ${percent(done, total)} %`);
+  }
+
   return {
     pulling: (progress) => reporter.onProgress(progress),
     line: (text) => say('model', text),
     model: ({ name, bytes, sha256 }) => {
-      say('model', `${name}, ${Math.round(bytes / 1e6)} MB, sha256 ${sha256.slice(0, 12)}…`);
+      say(
+        'model',
+        `${name}, ${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB, sha256 ${sha256.slice(0, 12)}…`,
+      );
     },
     worker(range, note) {
-      if (note.type === 'ready') once('shard', `layers ${formatRange(range)} at ${note.origin}`);
-      // What is packed and proved already passes in a blink and is not worth a line.
-      else if (note.type === 'progress' && note.stage === 'pack' && note.done > 0) {
-        once('shard', `${stageWords[note.stage]} layers ${formatRange(range)}`);
+      const layers = `layers ${formatRange(range)}`;
+      if (note.type === 'ready') once('shard', `${layers} at ${note.origin}`);
+      else if (note.type === 'progress' && note.stage === 'pack') packing(layers, note.done, note.total);
+      // What was proved at an earlier start passes in a blink and is not worth a line; so does what was packed.
+      else if (note.type === 'progress' && note.stage === 'prove' && packedAtMs.has(layers)) {
+        once('shard', `${layers}: proving that its arithmetic is exact`);
       }
     },
-    ready(baseUrl, modelName) {
+    ready(baseUrl, modelName, contextLength) {
       const body = {
         model: modelName,
         stream: true,
         messages: [{ role: 'user', content: 'Why is the sky blue?' }],
       };
-      say('ready', `${baseUrl}  (${((now() - startedMs) / 1000).toFixed(1)} s)`);
+      const seconds = ((now() - startedMs) / 1000).toFixed(1);
+      say('ready', `${baseUrl} after ${seconds} s; prompt and answer up to ${contextLength} tokens`);
       reporter.close();
       stream.write(
-        `\n  curl -N ${baseUrl}/chat/completions -H 'content-type: application/json' \\\n    -d '${JSON.stringify(body)}'\n\n  Any OpenAI client: OPENAI_BASE_URL=${baseUrl} OPENAI_API_KEY=none\n\n`,
+        `\n  curl -N ${baseUrl}/chat/completions -H 'content-type: application/json' \\\n    -d '${JSON.stringify(body)}'\n\n  Any OpenAI client: OPENAI_BASE_URL=${baseUrl} OPENAI_API_KEY=none\n  Ctrl-C stops it.\n\n`,
       );
     },
     stopping() {
@@ -63,3 +80,5 @@ export function createStartScreen(stream: NodeJS.WriteStream, now: () => number)
     },
   };
 }
+
+const percent = (done: number, total: number): number => Math.floor((100 * done) / total);

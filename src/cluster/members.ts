@@ -93,6 +93,8 @@ export function createMembers(options: MembersOptions): Members {
   function markLost(member: Member, error: unknown): void {
     const { code, message } = toShardError(error);
     if (member.state === 'ready') log.warn({ worker: member.origin, code }, `worker is lost: ${message}`);
+    else if (member.state === 'joining' && member.problem?.code !== code)
+      log.warn({ worker: member.origin, code }, `worker does not answer yet: ${message}`);
     if (member.state === 'ready') member.state = 'lost';
     member.problem = { code, message };
   }
