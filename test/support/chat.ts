@@ -44,7 +44,9 @@ export async function* chatEvents(response: Response): AsyncGenerator<ChatEvent>
 /** The text of these events. */
 export function textOf(events: readonly ChatEvent[]): string {
   return events
-    .map((event) => (typeof event === 'string' || 'error' in event ? '' : (event.choices[0]?.delta.content ?? '')))
+    .map((event) =>
+      typeof event === 'string' || 'error' in event ? '' : (event.choices[0]?.delta.content ?? ''),
+    )
     .join('');
 }
 

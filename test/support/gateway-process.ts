@@ -111,7 +111,7 @@ export async function startGateway(
   options: StartOptions = {},
 ): Promise<GatewayProcess> {
   const gateway = startForetoken(t, ['--port', '0', ...args], options);
-  const [, baseUrl] = await gateway.said('stdout', /^ready +(http:\S+\/v1)\b.*\n/m);
+  const [, baseUrl] = await gateway.said('stdout', /^ready +(http:\S+\/v1) .*Ctrl-C stops it/ms);
   return {
     ...gateway,
     baseUrl: baseUrl!,

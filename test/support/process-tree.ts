@@ -16,7 +16,8 @@ interface ProcessEntry {
 export function processTree(root: number): number[] {
   const entries = listProcesses();
   const tree = [root];
-  for (const pid of tree) tree.push(...entries.filter(({ parent }) => parent === pid).map((entry) => entry.pid));
+  for (const pid of tree)
+    tree.push(...entries.filter(({ parent }) => parent === pid).map((entry) => entry.pid));
   return tree;
 }
 
@@ -55,7 +56,9 @@ function fromProc(): ProcessEntry[] {
 }
 
 function fromPs(): ProcessEntry[] {
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,state='], { encoding: 'utf8' }).trim().split('\n');
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,state='], { encoding: 'utf8' })
+    .trim()
+    .split('\n');
   return lines.map((line) => {
     const [pid, parent, state] = line.trim().split(/\s+/);
     return { pid: Number(pid), parent: Number(parent), zombie: state?.startsWith('Z') === true };

@@ -37,7 +37,8 @@ export async function eventuallyLoad(
   for (;;) {
     const loads = await Promise.all(origins.map((origin) => workerLoad(origin, clusterKey)));
     if (loads.every(holds)) return loads;
-    if (performance.now() > deadline) throw new Error(`not ${what} after ${msMax} ms: ${JSON.stringify(loads)}`);
+    if (performance.now() > deadline)
+      throw new Error(`not ${what} after ${msMax} ms: ${JSON.stringify(loads)}`);
     await sleep(20);
   }
 }
