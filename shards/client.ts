@@ -8,20 +8,13 @@ import { type ClientStream, openClientStream, type StreamEvents } from './client
 import type { Clock } from './clock.ts';
 import { type Connection, type ConnectionState, createConnection } from './connection.ts';
 import { ShardError } from './errors.ts';
+import { decodeForward, encodeForward, type ForwardMessage } from './forward-message.ts';
 import { badFrame, hiddenWidthMax } from './frame.ts';
 import { refusalOf } from './http-error.ts';
 import { type Reader, readJson } from './json-reader.ts';
 import type { Log } from './log.ts';
 import type { ShardManifest } from './manifest.ts';
-import {
-  type CloseMode,
-  decodeForward,
-  decodeVerdict,
-  encodeClose,
-  encodeForward,
-  type ForwardMessage,
-  type VerdictMessage,
-} from './messages.ts';
+import { type CloseMode, encodeClose } from './messages.ts';
 import {
   type ChainOpen,
   encodeChainOpen,
@@ -31,6 +24,7 @@ import {
   type TailOpen,
 } from './open-message.ts';
 import { readShardHealth, readShardStatus, type ShardHealth, type ShardStatus } from './shard-status.ts';
+import { decodeScores, decodeVerdict, type ScoresMessage, type VerdictMessage } from './verdict-message.ts';
 
 /** A probe takes this long at most: a pass in flight delays it by one prefill chunk. */
 const probeTimeoutMs = 5000;
@@ -44,6 +38,8 @@ export interface ForwardHandlers extends StreamEvents {
 
 export interface VerdictHandlers extends StreamEvents {
   onVerdict(message: VerdictMessage): void;
+  /** Left out by who never asks for scores. */
+  onScores?(message: ScoresMessage): void;
 }
 
 export interface ForwardStream {
@@ -191,8 +187,9 @@ export function createShardClient(options: ShardClientOptions): ShardClient {
         hiddenWidth: 0,
         events: handlers,
         onFrame: (frame) => {
-          if (frame.type !== 'verdict') throw badFrame(`${frame.type} does not come on a verdict stream`);
-          handlers.onVerdict(decodeVerdict(frame));
+          if (frame.type === 'verdict') handlers.onVerdict(decodeVerdict(frame));
+          else if (frame.type === 'scores') handlers.onScores?.(decodeScores(frame));
+          else throw badFrame(`${frame.type} does not come on a verdict stream`);
         },
       });
       return {

@@ -5,6 +5,8 @@
  *
  * Hidden rows and logits are row-major: hidden [rows, H], logits [rows, V].
  */
+import type { SparseProbs } from './draft-probs.ts';
+import type { LogprobRows } from './logprobs.ts';
 import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
 import type { Verdict } from './verify.ts';
@@ -24,6 +26,8 @@ export interface TailOptions {
   readonly penalties?: Penalties;
   /** At most logitBiasMax (open-message.ts). */
   readonly logitBias?: readonly LogitBias[];
+  /** Alternatives per token, 0 to logprobsTopMax; left out: no log-probabilities in verdicts. */
+  readonly logprobs?: number;
 }
 
 /** Added to the logit of one id, -100 to 100. */
@@ -49,6 +53,10 @@ export interface ForwardPass {
   readonly hidden: Float32Array | null;
   /** Rows before this index need neither head nor verdict; ids.length means none does (prefill). */
   readonly headFrom: number;
+  /** Prefill whose ids but the first get log-probabilities at the tail. */
+  readonly scores?: boolean;
+  /** What the drafter gave each id behind row headFrom; left out for a draft without probabilities. */
+  readonly draftProbs?: readonly SparseProbs[];
 }
 
 export interface PassResult {
@@ -56,6 +64,8 @@ export interface PassResult {
   readonly hidden: Float32Array | null;
   /** At the tail, if any row wanted a head; null otherwise. */
   readonly verdict: Verdict | null;
+  /** At the tail for a pass with `scores`: one row for each id but the first. */
+  readonly scores?: LogprobRows;
   /** Time inside the engine, µs. */
   readonly runUs: number;
 }

@@ -4,7 +4,8 @@
  */
 import type { ForwardStream } from './client.ts';
 import { ShardError, toShardError } from './errors.ts';
-import type { CloseMode, ForwardMessage } from './messages.ts';
+import type { ForwardMessage } from './forward-message.ts';
+import type { CloseMode } from './messages.ts';
 import type { ChainOpen } from './open-message.ts';
 import { authorizationOf, type Peers } from './peers.ts';
 

@@ -5,13 +5,17 @@
  * A peer pays for memory with bytes that it sent: nothing is allocated on the word of a header alone.
  */
 import { endianness } from 'node:os';
+import { draftPairsMax, draftProbsRowsMax } from './draft-probs.ts';
 import { ShardError } from './errors.ts';
+import { logprobsTopMax } from './logprobs.ts';
 
 export const protocolVersion = 1;
 export const headerBytes = 24;
 
 /** Rows of one frame: eight prefill chunks of 64; more would only delay the next stage. */
 export const frameRowsMax = 512;
+/** Prompt tokens that one frame may ask log-probabilities of: their logits are 64 rows of the whole vocabulary. */
+export const scoreRowsMax = 64;
 /** Stages that a route may have: more than any model worth sharing has layer groups. */
 export const hopsMax = 64;
 /** Index of a token in its sequence: 16 times the longest context in use today. */
@@ -23,7 +27,7 @@ export const errorBytesMax = 8 * 1024;
 /** Hidden rows of the widest model (16,384) in the longest frame. A worker's own decoder is tighter, see forwardBytesMax. */
 export const hiddenWidthMax = 16_384;
 
-export const frameTypes = { open: 1, forward: 2, verdict: 3, close: 4, error: 5 } as const;
+export const frameTypes = { open: 1, forward: 2, verdict: 3, close: 4, error: 5, scores: 6 } as const;
 export type FrameType = keyof typeof frameTypes;
 const typeNames = new Map<number, FrameType>(
   Object.entries(frameTypes).map(([name, code]) => [code, name as FrameType]),
@@ -31,7 +35,7 @@ const typeNames = new Map<number, FrameType>(
 
 export interface FrameHeader {
   readonly type: FrameType;
-  /** Reserved, 0 in version 1. */
+  /** What the payload holds besides; each type has its own bits, all others are 0. */
   readonly flags: number;
   readonly epoch: number;
   readonly round: number;
@@ -50,16 +54,22 @@ export interface Frame extends FrameHeader {
 // Ids and hidden rows are viewed in place; a big-endian machine would need copies that nobody has asked for.
 if (endianness() !== 'LE') throw new Error('foretoken needs a little-endian machine');
 
+/** Sparse draft probabilities: counts, u32 ids and f16 values, each filled up to 4. */
+const draftProbsBytesMax = draftProbsRowsMax * (2 + 6 * draftPairsMax);
+
 /** Largest FORWARD payload for hidden rows [frameRowsMax, hiddenWidth]. */
 function forwardBytesMax(hiddenWidth: number): number {
-  return 4 + 4 * frameRowsMax + 8 * hopsMax + 4 * frameRowsMax * hiddenWidth;
+  return 4 + 4 * frameRowsMax + 8 * hopsMax + draftProbsBytesMax + 4 * frameRowsMax * hiddenWidth;
 }
 
-const verdictBytesMax = 8 + 4 * frameRowsMax + 8 * hopsMax;
+/** Own and alternative log-probabilities of one token. */
+const logprobsBytesMax = 4 + 8 * logprobsTopMax;
+const verdictBytesMax = 8 + 4 * frameRowsMax + 8 * hopsMax + 12 + frameRowsMax * logprobsBytesMax;
+const scoresBytesMax = 4 + 8 * hopsMax + scoreRowsMax * logprobsBytesMax;
 
 /** A whole frame with its header written and a payload of zeros, to be filled from `headerBytes` on. */
 export function allocateFrame(
-  header: Omit<FrameHeader, 'flags' | 'chain'>,
+  header: Omit<FrameHeader, 'flags' | 'chain'> & { readonly flags?: number },
   payloadBytes: number,
 ): Uint8Array {
   const bytes = new Uint8Array(headerBytes + payloadBytes);
@@ -67,6 +77,7 @@ export function allocateFrame(
   view.setUint32(0, payloadBytes, true);
   view.setUint8(4, protocolVersion);
   view.setUint8(5, frameTypes[header.type]);
+  view.setUint16(6, header.flags ?? 0, true);
   view.setUint32(8, header.epoch, true);
   view.setUint32(12, header.round, true);
   view.setUint32(16, header.position, true);
@@ -146,10 +157,10 @@ function parseHeader(bytes: Uint8Array, hiddenWidth: number): { header: FrameHea
   };
   if (version !== protocolVersion) throw badFrame(`version ${version}, this end speaks ${protocolVersion}`);
   if (type === undefined) throw badFrame(`unknown type ${bytes[5]}`);
-  if (header.flags !== 0) throw badFrame(`flags ${header.flags} are reserved`);
   if (header.chain !== 0) throw badFrame(`chain ${header.chain} is reserved`);
   if (header.position > positionMax) throw badFrame(`position ${header.position} is above ${positionMax}`);
   const bounds = boundsOf(type, hiddenWidth);
+  if ((header.flags & ~bounds.flags) !== 0) throw badFrame(`flags ${header.flags} of ${type} are reserved`);
   if (header.count < bounds.countMin || header.count > bounds.countMax) {
     throw badFrame(`count ${header.count} of ${type} is not in ${bounds.countMin}..${bounds.countMax}`);
   }
@@ -160,21 +171,28 @@ function parseHeader(bytes: Uint8Array, hiddenWidth: number): { header: FrameHea
   return { header: { type, ...header }, payloadBytes };
 }
 
-function boundsOf(
-  type: FrameType,
-  hiddenWidth: number,
-): { countMin: number; countMax: number; bytesMax: number } {
+interface FrameBounds {
+  /** Flags that the type knows. */
+  readonly flags: number;
+  readonly countMin: number;
+  readonly countMax: number;
+  readonly bytesMax: number;
+}
+
+function boundsOf(type: FrameType, hiddenWidth: number): FrameBounds {
   switch (type) {
     case 'open':
-      return { countMin: 0, countMax: 0, bytesMax: openBytesMax };
+      return { flags: 0, countMin: 0, countMax: 0, bytesMax: openBytesMax };
     case 'forward':
-      return { countMin: 1, countMax: frameRowsMax, bytesMax: forwardBytesMax(hiddenWidth) };
+      return { flags: 3, countMin: 1, countMax: frameRowsMax, bytesMax: forwardBytesMax(hiddenWidth) };
     case 'verdict':
-      return { countMin: 1, countMax: frameRowsMax, bytesMax: verdictBytesMax };
+      return { flags: 3, countMin: 1, countMax: frameRowsMax, bytesMax: verdictBytesMax };
     case 'close':
-      return { countMin: 0, countMax: 0, bytesMax: 4 };
+      return { flags: 0, countMin: 0, countMax: 0, bytesMax: 4 };
     case 'error':
-      return { countMin: 0, countMax: 0, bytesMax: errorBytesMax };
+      return { flags: 0, countMin: 0, countMax: 0, bytesMax: errorBytesMax };
+    case 'scores':
+      return { flags: 0, countMin: 1, countMax: scoreRowsMax, bytesMax: scoresBytesMax };
   }
 }
 

@@ -63,20 +63,20 @@ class LocalEngine implements ShardEngine {
 
   async forward(pass: ForwardPass): Promise<PassResult> {
     const started = performance.now();
-    const { session, position, ids, hidden, headFrom } = pass;
+    const { session, position, ids, hidden } = pass;
     const cache = this.#store.get(session);
     this.#check(pass, cache.length);
     this.#store.reserve(session, position + ids.length);
     cache.truncate(position);
     const tail = this.#tails.get(session);
-    const want = tail?.headOutput(pass) ?? 'none';
+    const { want, headFrom } = tail?.headWanted(pass) ?? { want: 'none', headFrom: ids.length };
     try {
       const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });
       cache.append(result.newkv, ids.length, result.passRows);
       this.#passes += 1;
       this.#rows += ids.length;
-      const verdict = tail?.settle(pass, result) ?? null;
-      return { hidden: result.hidden, verdict, runUs: Math.round((performance.now() - started) * 1000) };
+      const answer = tail?.settle(pass, result) ?? { verdict: null };
+      return { hidden: result.hidden, ...answer, runUs: Math.round((performance.now() - started) * 1000) };
     } catch (cause) {
       // What the cache holds is not known any more.
       this.#forget(session);

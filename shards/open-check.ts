@@ -3,9 +3,9 @@
  * against its own dimensions. Pure; throws ShardError that says what differs.
  */
 import { ShardError } from './errors.ts';
+import type { ForwardMessage } from './forward-message.ts';
 import { hopsMax } from './frame.ts';
 import { formatRange, isFirst, isTail, type LayerRange, type ShardManifest } from './manifest.ts';
-import type { ForwardMessage } from './messages.ts';
 import type { ChainOpen } from './open-message.ts';
 
 /** Throws identity_mismatch, or bad_request for a route that does not go from here to the tail. */
@@ -46,7 +46,7 @@ export function checkOpen({ identity, range, dims }: ShardManifest, open: ChainO
 /** Throws bad_request. */
 export function checkForward(
   { range, dims }: ShardManifest,
-  { ids, hidden, position, timings }: ForwardMessage,
+  { ids, hidden, position, timings, draftProbs = [] }: ForwardMessage,
 ): void {
   const width = hidden === null ? 0 : hidden.length / ids.length;
   const expectedWidth = isFirst(range) ? 0 : dims.hidden;
@@ -64,8 +64,9 @@ export function checkForward(
   }
   if (timings.length >= hopsMax)
     throw new ShardError('bad_request', `rows have passed ${timings.length} stages already`);
-  for (const id of ids) {
-    if (id >= dims.vocab)
-      throw new ShardError('bad_request', `id ${id} is outside the vocabulary of ${dims.vocab}`);
+  for (const list of [ids, ...draftProbs.map((pairs) => pairs.ids)]) {
+    const stranger = list.find((id) => id >= dims.vocab);
+    if (stranger !== undefined)
+      throw new ShardError('bad_request', `id ${stranger} is outside the vocabulary of ${dims.vocab}`);
   }
 }

@@ -28,6 +28,7 @@ import {
   readJson,
   text,
 } from './json-reader.ts';
+import { logprobsTopMax } from './logprobs.ts';
 import { type Identity, type LayerRange, quantisations } from './manifest.ts';
 import { encodeJson } from './messages.ts';
 import type { Penalties } from './penalties.ts';
@@ -135,6 +136,7 @@ const readTailOpen = object<TailOpen>({
   logitBias: optional(
     list(object<LogitBias>({ id: integer(0, u32Max), bias: finite(-100, 100) }), logitBiasMax),
   ),
+  logprobs: optional(integer(0, logprobsTopMax)),
 });
 
 /** Throws ShardError bad_request for what the other end would refuse: the caller's mistake, told before it travels. */

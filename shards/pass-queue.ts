@@ -4,7 +4,7 @@
  * next word), until a chunk has waited prefillWaitMaxMs and takes its turn by age. A newer epoch throws out the older
  * frames of its session unrun: their answer is not wanted any more.
  */
-import type { ForwardMessage } from './messages.ts';
+import type { ForwardMessage } from './forward-message.ts';
 import type { WorkerLimits } from './worker-limits.ts';
 
 export interface QueuedPass {

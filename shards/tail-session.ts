@@ -3,12 +3,16 @@
  * done to logits first. It runs no pass; the engine hands it what a pass gave and gets the verdict.
  * Invariant: the verdict depends on options, ids and logits alone, never on how the ids were cut into passes.
  */
-import type { ForwardPass, TailOptions } from './engine.ts';
+import type { ForwardPass, PassResult, TailOptions } from './engine.ts';
 import type { HeadOutput } from './executor.ts';
 import { type LogitStep, logitSteps } from './logit-steps.ts';
+import { collectLogprobs, type LogprobRows } from './logprobs.ts';
 import { chooseToken, needsLogits } from './sampler.ts';
 import { TokenHistory } from './token-history.ts';
 import { type Verdict, verify } from './verify.ts';
+
+/** What a pass is answered with. */
+export type TailAnswer = Pick<PassResult, 'verdict' | 'scores'>;
 
 /** What the head gave for rows from headFrom on; one of both. */
 export interface HeadRows {
@@ -41,32 +45,48 @@ export class TailSession {
     this.history.follow([]);
   }
 
-  /** The graph's own argmax is enough for greedy rows that no step changes; rows of logits cost a copy. */
-  headOutput({ position, headFrom, ids }: ForwardPass): HeadOutput {
+  /**
+   * What the pass needs of the head, and from which row on. The graph's own argmax is enough for greedy rows that no
+   * step changes; rows of logits cost a copy.
+   */
+  headWanted({ position, headFrom, ids, scores }: ForwardPass): { want: HeadOutput; headFrom: number } {
     const options = this.#options;
-    if (options === null || headFrom === ids.length) return 'none';
+    if (scores === true) return { want: 'logits', headFrom: 0 };
+    if (options === null || headFrom === ids.length) return { want: 'none', headFrom: ids.length };
     const output = position + headFrom + 1 - options.promptLength;
-    return needsLogits(options.sampling) || this.#steps.some(({ until }) => output < until)
-      ? 'logits'
-      : 'argmax';
+    const logits =
+      options.logprobs !== undefined ||
+      needsLogits(options.sampling) ||
+      this.#steps.some(({ until }) => output < until);
+    return { want: logits ? 'logits' : 'argmax', headFrom };
   }
 
-  /** Takes over the ids of a pass that ran and, if rows asked for a head, verifies them. */
-  settle({ position, ids, headFrom }: ForwardPass, rows: HeadRows): Verdict | null {
-    this.history.write(position, ids);
+  /** Takes over the ids of a pass that ran; verifies or scores them if that was asked for. */
+  settle(pass: ForwardPass, rows: HeadRows): TailAnswer {
+    this.history.write(pass.position, pass.ids);
     const options = this.#options;
-    if (options === null || headFrom === ids.length) return null;
+    if (pass.scores === true) return { verdict: null, scores: scoresOf(pass, rows, options?.logprobs ?? 0) };
+    if (options === null || pass.headFrom === pass.ids.length) return { verdict: null };
+    return { verdict: this.#verdict(pass, rows, options) };
+  }
+
+  #verdict({ position, ids, headFrom }: ForwardPass, rows: HeadRows, options: TailOptions): Verdict {
+    const logprobs = options.logprobs === undefined ? null : collectLogprobs(options.logprobs);
     // Row r sits at position + headFrom + r and yields the token after it, which draft[r] has guessed.
     const first = position + headFrom + 1;
-    return verify({
+    const verdict = verify({
       draft: ids.subarray(headFrom + 1),
       chooseAt: (row) => {
         if (rows.argmax !== null) return rows.argmax[row]!;
-        const vocab = rows.logits!.length / (ids.length - headFrom);
-        return this.#choose(options, rows.logits!.subarray(row * vocab, (row + 1) * vocab), first + row);
+        const logits = logitsOf(rows, row, ids.length - headFrom);
+        const raw = logprobs !== null && this.#steps.length > 0 ? logits.slice() : logits;
+        const id = this.#choose(options, logits, first + row);
+        logprobs?.add(raw, id);
+        return id;
       },
       eosIds: options.ignoreEos ? [] : options.eosIds,
     });
+    return logprobs === null ? verdict : { ...verdict, logprobs: logprobs.rows() };
   }
 
   #choose(options: TailOptions, logits: Float32Array, position: number): number {
@@ -77,4 +97,16 @@ export class TailSession {
     for (const step of steps) step.apply(logits, output);
     return chooseToken(logits, options.sampling, position);
   }
+}
+
+/** Row r yields the token after it, which is ids[r + 1]; the last row's is not known yet. */
+function scoresOf({ ids }: ForwardPass, rows: HeadRows, top: number): LogprobRows {
+  const scores = collectLogprobs(top);
+  for (let row = 0; row < ids.length - 1; row++) scores.add(logitsOf(rows, row, ids.length), ids[row + 1]!);
+  return scores.rows();
+}
+
+function logitsOf({ logits }: HeadRows, row: number, rows: number): Float32Array {
+  const vocab = logits!.length / rows;
+  return logits!.subarray(row * vocab, (row + 1) * vocab);
 }

@@ -5,6 +5,7 @@
  * the committed ids are those of plain decoding, whatever the draft (coupled verification; exact for greedy and for
  * sampling with position-keyed noise, arXiv 2408.07978).
  */
+import type { LogprobRows } from './logprobs.ts';
 
 export type VerdictKind = 'recovered' | 'bonus';
 
@@ -16,6 +17,20 @@ export interface Verdict {
   readonly kind: VerdictKind;
   /** True if the last committed id ends the answer. */
   readonly finished: boolean;
+  /** One row for each committed id, if the session asked for them. */
+  readonly logprobs?: LogprobRows;
+  /** What adaptive verification let through, if the session asked for it. */
+  readonly leniency?: Leniency;
+}
+
+/** How far adaptive verification strayed from the target. */
+export interface Leniency {
+  /** Draft tokens that it looked at. */
+  readonly judged: number;
+  /** Of them those kept though the target would have said another. */
+  readonly kept: number;
+  /** Upper bound of the sum of total-variation distances to the target's law, at most `judged`. */
+  readonly distortion: number;
 }
 
 export interface VerifyOptions {

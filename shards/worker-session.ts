@@ -8,28 +8,22 @@
  * a new stream or another route, and goes on with the rows it holds.
  */
 import type { Clock } from './clock.ts';
-import type { PassResult, ShardEngine, TailOptions } from './engine.ts';
+import type { ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import type { EngineTurns } from './engine-turns.ts';
 import { ShardError, toShardError } from './errors.ts';
+import { decodeForward, encodeForward, type ForwardMessage } from './forward-message.ts';
 import { type ForwardRelay, openForwardRelay } from './forward-relay.ts';
 import { badFrame, type Frame } from './frame.ts';
 import type { FrameChannel } from './frame-channel.ts';
 import type { Log } from './log.ts';
 import { isTail, type ShardManifest } from './manifest.ts';
-import {
-  type CloseMode,
-  decodeClose,
-  decodeForward,
-  encodeError,
-  encodeForward,
-  encodeVerdict,
-  type ForwardMessage,
-} from './messages.ts';
+import { type CloseMode, decodeClose, encodeError } from './messages.ts';
 import { checkForward } from './open-check.ts';
 import type { ChainOpen } from './open-message.ts';
 import type { PassQueue, QueuedPass } from './pass-queue.ts';
 import type { Peers } from './peers.ts';
 import { createShardSession, type ShardSession } from './shard-session.ts';
+import { encodeScores, encodeVerdict } from './verdict-message.ts';
 import { countError, type WorkerCounters } from './worker-counters.ts';
 import type { WorkerLimits } from './worker-limits.ts';
 
@@ -238,11 +232,11 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
   }
 
   async function run({ message, arrivedMs }: QueuedPass): Promise<void> {
-    const { position, ids, hidden, headFrom } = message;
+    const { position, headFrom } = message;
     const queueUs = (clock.now() - arrivedMs) * 1000;
     let result: PassResult;
     try {
-      result = await engine.forward({ session: id, position, ids, hidden, headFrom });
+      result = await engine.forward(passOf(id, message));
     } catch (thrown) {
       const error = toShardError(thrown);
       if (ended) return;
@@ -253,7 +247,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
       return;
     }
     counters.passes++;
-    counters.rows += ids.length;
+    counters.rows += message.ids.length;
     counters.runUs += result.runUs;
     if (ended) return;
     rules!.settle(message, result.verdict);
@@ -261,8 +255,14 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     if (!tail) deliver({ ...message, hidden: result.hidden, timings });
     else if (result.verdict !== null) {
       counters.verdicts++;
+      const { epoch, round } = message;
       verdicts?.send(
-        encodeVerdict({ ...message, ...result.verdict, position: position + headFrom + 1, timings }),
+        encodeVerdict({ ...result.verdict, epoch, round, position: position + headFrom + 1, timings }),
+      );
+    } else if (result.scores !== undefined) {
+      const { epoch, round } = message;
+      verdicts?.send(
+        encodeScores({ epoch, round, position: position + 1, logprobs: result.scores, timings }),
       );
     }
   }
@@ -336,5 +336,20 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     },
     start,
     fail,
+  };
+}
+
+function passOf(
+  session: string,
+  { position, ids, hidden, headFrom, scores, draftProbs }: ForwardMessage,
+): ForwardPass {
+  return {
+    session,
+    position,
+    ids,
+    hidden,
+    headFrom,
+    ...(scores !== undefined && { scores }),
+    ...(draftProbs !== undefined && { draftProbs }),
   };
 }

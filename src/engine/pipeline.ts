@@ -6,9 +6,10 @@
 import type { ForwardStream } from '../../shards/client.ts';
 import type { Clock } from '../../shards/clock.ts';
 import { ShardError } from '../../shards/errors.ts';
+import type { ForwardMessage } from '../../shards/forward-message.ts';
 import { createHopToken } from '../../shards/hop-token.ts';
-import type { ForwardMessage, VerdictMessage } from '../../shards/messages.ts';
 import type { RouteHop, Topology } from '../../shards/open-message.ts';
+import type { VerdictMessage } from '../../shards/verdict-message.ts';
 import type { Members, RoutedMember } from '../cluster/members.ts';
 import type { Ring, RingHandlers, RingOpen, RingStream } from './ring.ts';
 import type { Frame } from './session.ts';

@@ -1,27 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { SparseProbs } from '../../shards/draft-probs.ts';
 import { ShardError } from '../../shards/errors.ts';
+import { decodeForward, encodeForward, type ForwardMessage } from '../../shards/forward-message.ts';
 import {
   createFrameDecoder,
   type Frame,
   frameRowsMax,
   headerBytes,
   positionMax,
+  scoreRowsMax,
 } from '../../shards/frame.ts';
-import {
-  decodeClose,
-  decodeError,
-  decodeForward,
-  decodeVerdict,
-  encodeClose,
-  encodeError,
-  encodeForward,
-  encodeVerdict,
-  type ForwardMessage,
-  type VerdictMessage,
-} from '../../shards/messages.ts';
+import { type LogprobRows, logprobsTopMax } from '../../shards/logprobs.ts';
+import { decodeClose, decodeError, encodeClose, encodeError } from '../../shards/messages.ts';
 import { decodeChainOpen, decodeTailOpen } from '../../shards/open-message.ts';
+import {
+  decodeScores,
+  decodeVerdict,
+  encodeScores,
+  encodeVerdict,
+  type ScoresMessage,
+  type VerdictMessage,
+} from '../../shards/verdict-message.ts';
+import type { Leniency } from '../../shards/verify.ts';
 
 /** Objects as the decoders make them. */
 const plain = { noNullPrototype: true };
@@ -29,22 +31,71 @@ const u32 = fc.integer({ min: 0, max: 0xffffffff });
 const timings = fc.array(fc.record({ queueUs: u32, runUs: u32 }, plain), { maxLength: 4 });
 const coordinates = { epoch: u32, round: u32, position: fc.integer({ min: 0, max: positionMax }), timings };
 
+const logprob = fc.float({ min: -100, max: 0, noNaN: true, noDefaultInfinity: true });
+const f16 = fc.double({ min: 1e-6, max: 1, noNaN: true }).map((value) => Math.f16round(value));
+
+function float32s(length: number, of: fc.Arbitrary<number>): fc.Arbitrary<Float32Array> {
+  return fc.array(of, { minLength: length, maxLength: length }).map((values) => Float32Array.from(values));
+}
+
+/** Pairs that hold the drafted id. */
+function pairsWith(drafted: number): fc.Arbitrary<SparseProbs> {
+  return fc
+    .uniqueArray(
+      u32.filter((id) => id !== drafted),
+      { maxLength: 4 },
+    )
+    .chain((others) => {
+      const ids = Uint32Array.from([...others, drafted]);
+      return fc.record({ ids: fc.constant(ids), probs: float32s(ids.length, f16) }, plain);
+    });
+}
+
+/** Optional parts of a FORWARD of these ids. */
+function extras(
+  ids: Uint32Array,
+  head: number,
+): fc.Arbitrary<Pick<ForwardMessage, 'headFrom' | 'scores' | 'draftProbs'>> {
+  const headFrom = head % (ids.length + 1);
+  const draft = [...ids.subarray(headFrom + 1)];
+  const none = fc.constant({ headFrom });
+  const scored = fc.constant({ headFrom: ids.length, scores: true });
+  const probable = fc.tuple(...draft.map(pairsWith)).map((draftProbs) => ({ headFrom, draftProbs }));
+  return fc.oneof(none, ids.length > 1 ? scored : none, draft.length > 0 ? probable : none);
+}
+
 const forward: fc.Arbitrary<ForwardMessage> = fc
   .tuple(fc.uint32Array({ minLength: 1, maxLength: 12 }), fc.integer({ min: 0, max: 3 }), fc.nat())
-  .chain(([ids, width, head]) =>
+  .chain(([ids, width, head]) => {
+    const length = width * ids.length;
+    const hidden =
+      width === 0 ? fc.constant(null) : fc.float32Array({ minLength: length, maxLength: length });
+    return fc
+      .tuple(fc.record({ ...coordinates, ids: fc.constant(ids), hidden }, plain), extras(ids, head))
+      .map(([message, more]) => ({ ...message, ...more }));
+  });
+
+function logprobRows(rows: number): fc.Arbitrary<LogprobRows> {
+  return fc.integer({ min: 0, max: logprobsTopMax }).chain((top) =>
     fc.record(
       {
-        ...coordinates,
-        headFrom: fc.constant(head % (ids.length + 1)),
-        ids: fc.constant(ids),
-        hidden:
-          width === 0
-            ? fc.constant(null)
-            : fc.float32Array({ minLength: width * ids.length, maxLength: width * ids.length }),
+        top: fc.constant(top),
+        own: float32s(rows, logprob),
+        topIds: fc.uint32Array({ minLength: rows * top, maxLength: rows * top }),
+        topLogprobs: float32s(rows * top, logprob),
       },
       plain,
     ),
   );
+}
+
+const leniency: fc.Arbitrary<Leniency> = fc
+  .tuple(fc.nat(64), fc.nat(64), fc.float({ min: 0, max: 1, noNaN: true }))
+  .map(([a, b, share]) => ({
+    judged: Math.max(a, b),
+    kept: Math.min(a, b),
+    distortion: Math.fround(share * Math.min(a, b)),
+  }));
 
 const verdict: fc.Arbitrary<VerdictMessage> = fc
   .tuple(fc.uint32Array({ minLength: 1, maxLength: 12 }), fc.boolean(), fc.boolean())
@@ -56,10 +107,19 @@ const verdict: fc.Arbitrary<VerdictMessage> = fc
         finished: fc.constant(finished),
         accepted: fc.constant(finished && whole ? ids.length : ids.length - 1),
         kind: fc.constantFrom('recovered' as const, 'bonus' as const),
+        logprobs: logprobRows(ids.length),
+        leniency,
       },
-      plain,
+      {
+        ...plain,
+        requiredKeys: ['epoch', 'round', 'position', 'timings', 'ids', 'finished', 'accepted', 'kind'],
+      },
     ),
   );
+
+const scores: fc.Arbitrary<ScoresMessage> = fc
+  .integer({ min: 1, max: scoreRowsMax })
+  .chain((rows) => fc.record({ ...coordinates, logprobs: logprobRows(rows) }, plain));
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts);
@@ -85,27 +145,44 @@ test('createFrameDecoder gives back every message at any split of chunks', () =>
         fc.oneof(
           forward.map((message) => ({ forward: message })),
           verdict.map((message) => ({ verdict: message })),
+          scores.map((message) => ({ scores: message })),
         ),
         { maxLength: 6 },
       ),
       fc.array(fc.nat(), { maxLength: 20 }),
       (messages, cuts) => {
         const bytes = concat(
-          messages.map((m) => ('forward' in m ? encodeForward(m.forward) : encodeVerdict(m.verdict))),
+          messages.map((m) =>
+            'forward' in m
+              ? encodeForward(m.forward)
+              : 'verdict' in m
+                ? encodeVerdict(m.verdict)
+                : encodeScores(m.scores),
+          ),
         );
         const frames = decodeAll(split(bytes, cuts));
         assert.equal(frames.length, messages.length);
         for (const [i, message] of messages.entries()) {
           if ('forward' in message) assert.deepEqual(decodeForward(frames[i]!), message.forward);
-          else assert.deepEqual(decodeVerdict(frames[i]!), message.verdict);
+          else if ('verdict' in message) assert.deepEqual(decodeVerdict(frames[i]!), message.verdict);
+          else assert.deepEqual(decodeScores(frames[i]!), message.scores);
         }
       },
     ),
   );
 });
 
+const decoders = [
+  decodeForward,
+  decodeVerdict,
+  decodeScores,
+  decodeClose,
+  decodeError,
+  decodeChainOpen,
+  decodeTailOpen,
+];
+
 test('createFrameDecoder takes any bytes and throws bad_frame alone', () => {
-  const decoders = [decodeForward, decodeVerdict, decodeClose, decodeError, decodeChainOpen, decodeTailOpen];
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 8 }), (chunks) => {
       try {
@@ -119,17 +196,17 @@ test('createFrameDecoder takes any bytes and throws bad_frame alone', () => {
 });
 
 test('payload decoders take any payload and throw bad_frame alone', () => {
-  const decoders = [decodeForward, decodeVerdict, decodeClose, decodeError, decodeChainOpen, decodeTailOpen];
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 120 }),
       fc.integer({ min: 0, max: frameRowsMax }),
-      (bytes, count) => {
+      fc.nat(3),
+      (bytes, count, flags) => {
         const payload = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
         payload.set(bytes);
         for (const decode of decoders) {
           try {
-            decode({ type: 'forward', flags: 0, epoch: 0, round: 0, position: 0, count, chain: 0, payload });
+            decode({ type: 'forward', flags, epoch: 0, round: 0, position: 0, count, chain: 0, payload });
           } catch (error) {
             assert.ok(error instanceof ShardError && error.code === 'bad_frame', String(error));
           }
@@ -155,7 +232,7 @@ test('createFrameDecoder refuses a valid frame with any byte of its header out o
     [3, 1, /above/],
     [4, 2, /version 2/],
     [5, 9, /unknown type/],
-    [6, 1, /reserved/],
+    [6, 4, /reserved/],
     [19, 255, /position/],
     [21, 255, /count/],
     [22, 1, /chain/],
@@ -194,4 +271,51 @@ test('encodeClose says keep and free', () => {
   for (const mode of ['keep', 'free'] as const)
     assert.equal(decodeClose(decodeAll([encodeClose(mode)])[0]!), mode);
   assert.equal(encodeClose('keep').length, headerBytes + 4);
+});
+
+/** A FORWARD of one known and two drafted ids, with one field of its probabilities made wrong. */
+function probable(change: Partial<{ ids: number[]; probs: number[] }>): Uint8Array {
+  const first = { ids: Uint32Array.of(7), probs: Float32Array.of(1) };
+  const { ids = [8, 9], probs = [0.5, 0.25] } = change;
+  return encodeForward({
+    epoch: 1,
+    round: 2,
+    position: 3,
+    headFrom: 0,
+    ids: Uint32Array.of(6, 7, 8),
+    hidden: null,
+    timings: [],
+    draftProbs: [first, { ids: Uint32Array.from(ids), probs: Float32Array.from(probs) }],
+  });
+}
+
+test('decodeForward refuses draft probabilities that are no distribution of the draft', () => {
+  const decode = (bytes: Uint8Array) => decodeForward(decodeAll([bytes])[0]!);
+  assert.equal(decode(probable({})).draftProbs?.length, 2);
+  assert.throws(() => decode(probable({ ids: [5, 9] })), /has no probability/);
+  assert.throws(() => decode(probable({ ids: [8, 8] })), /two draft probabilities/);
+  assert.throws(() => decode(probable({ probs: [0.5, 0] })), /not in \(0, 1\]/);
+  assert.throws(() => decode(probable({ probs: [1.5, 0.1] })), /not in \(0, 1\]/);
+  assert.throws(() => decode(probable({ probs: [Number.NaN, 0.1] })), /not in \(0, 1\]/);
+  assert.throws(() => decode(probable({ ids: [], probs: [] })), /0 pairs/);
+  const long = Array.from({ length: 321 }, (_, i) => i);
+  assert.throws(() => decode(probable({ ids: long, probs: long.map(() => 0.1) })), /321 pairs/);
+});
+
+test('decodeForward takes only prefill of bounded length as rows to score', () => {
+  const scored = (rows: number, headFrom: number) => {
+    const ids = new Uint32Array(rows);
+    const bytes = encodeForward({
+      ...{ epoch: 1, round: 2, position: 3, ids, headFrom, hidden: null, timings: [], scores: true },
+    });
+    return decodeForward(decodeAll([bytes])[0]!);
+  };
+  assert.equal(scored(scoreRowsMax + 1, scoreRowsMax + 1).scores, true);
+  for (const [rows, headFrom] of [
+    [scoreRowsMax + 2, scoreRowsMax + 2],
+    [1, 1],
+    [3, 2],
+  ] as const) {
+    assert.throws(() => scored(rows, headFrom), /rows to score/);
+  }
 });

@@ -4,8 +4,9 @@ import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import type { ShardError } from '../../shards/errors.ts';
+import { encodeForward } from '../../shards/forward-message.ts';
 import { allocateFrame, createFrameDecoder, type Frame, frameTypes } from '../../shards/frame.ts';
-import { decodeError, encodeClose, encodeForward } from '../../shards/messages.ts';
+import { decodeError, encodeClose } from '../../shards/messages.ts';
 import { encodeChainOpen, encodeTailOpen } from '../../shards/open-message.ts';
 import { fakeContinuation } from '../support/fake-engine.ts';
 import {

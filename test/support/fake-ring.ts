@@ -12,12 +12,13 @@ import {
 import { systemClock } from '../../shards/clock.ts';
 import type { ForwardPass, TailOptions } from '../../shards/engine.ts';
 import type { ShardError } from '../../shards/errors.ts';
+import type { ForwardMessage } from '../../shards/forward-message.ts';
 import { createHopToken } from '../../shards/hop-token.ts';
 import { silentLog } from '../../shards/log.ts';
 import type { LayerRange } from '../../shards/manifest.ts';
-import type { ForwardMessage, VerdictMessage } from '../../shards/messages.ts';
 import type { ChainOpen, RouteHop, Topology } from '../../shards/open-message.ts';
 import { greedy } from '../../shards/sampler.ts';
+import type { VerdictMessage } from '../../shards/verdict-message.ts';
 import { startWorker, type Worker, type WorkerOptions } from '../../shards/worker.ts';
 import { createFakeEngine, type FakeEngine, fakeManifest } from './fake-engine.ts';
 
