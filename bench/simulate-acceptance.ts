@@ -81,7 +81,7 @@ async function replay(texts: readonly SavedOutput[], policy: DraftPolicy): Promi
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
     ngram: createSuffixDrafter({ now: () => 0 }),
-    lm: null,
+    models: [],
     onFailure: (source, error) => console.error(source, error),
   });
   const totals = { rounds: 0, tokens: 0, drafted: 0, accepted: 0, ms: 0 };

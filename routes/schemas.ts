@@ -36,7 +36,10 @@ export type ContentBody = Static<typeof Content>;
 
 const Speculation = Type.Object(
   {
-    drafter: optional(Type.Enum(['auto', 'none', 'ngram', 'lm']), 'What guesses ahead. Default auto.'),
+    drafter: optional(
+      Type.Enum(['auto', 'none', 'ngram', 'lm', 'head']),
+      'What guesses ahead. Default auto.',
+    ),
     draft_length: optional(
       Type.Union([Type.Integer({ minimum: 0, maximum: draftTokensMax }), Type.Literal('auto')]),
       'Most tokens a draft may have; 0 is plain decoding. Default auto.',

@@ -20,7 +20,8 @@ export interface ExecutorOptions {
   readonly minRows: 1 | 2;
 }
 
-export type HeadOutput = 'none' | 'argmax' | 'logits';
+/** 'guess' is the argmax with its confidence: only a draft head's graph has that. */
+export type HeadOutput = 'none' | 'argmax' | 'guess' | 'logits';
 
 export interface ExecutorPass {
   /** [rows]; read by the first range. */
@@ -44,12 +45,22 @@ export interface ExecutorResult {
   readonly logits: Float32Array | null;
   /** Ids [rows - headFrom] if wanted; ties go to the lower id. */
   readonly argmax: Uint32Array | null;
+  /** Probabilities of argmax [rows - headFrom] if wanted. */
+  readonly confidence: Float32Array | null;
 }
 
 export interface Executor {
   run(pass: ExecutorPass): Promise<ExecutorResult>;
   dispose(): Promise<void>;
 }
+
+/** The graph's outputs by what is wanted; only those fetched are copied. */
+const headOutputs: Record<HeadOutput, readonly string[]> = {
+  none: [],
+  argmax: ['argmax'],
+  guess: ['argmax', 'confidence'],
+  logits: ['logits'],
+};
 
 /** Loads the graph. Throws what the runtime throws: the file is missing, damaged or of another version. */
 export async function createExecutor(options: ExecutorOptions): Promise<Executor> {
@@ -82,11 +93,11 @@ class OrtExecutor implements Executor {
     const headFrom = headRows === 0 ? passRows : Math.min(pass.headFrom, passRows - minRows);
     const fetched = ['newkv'];
     if (!tail) fetched.push('hidden');
-    else if (pass.want !== 'none' && headRows > 0) fetched.push(pass.want);
+    else if (headRows > 0) fetched.push(...headOutputs[pass.want]);
 
     const outputs = await this.#session.run(this.#feeds(pass, passRows, headFrom), fetched);
     const skipped = pass.headFrom - headFrom;
-    const { hidden, logits, argmax } = outputs;
+    const { hidden, logits, argmax, confidence } = outputs;
     return {
       newkv: outputs['newkv']!.data as Float32Array,
       passRows,
@@ -99,6 +110,10 @@ class OrtExecutor implements Executor {
         argmax === undefined
           ? null
           : Uint32Array.from((argmax.data as BigInt64Array).subarray(skipped, skipped + headRows), Number),
+      confidence:
+        confidence === undefined
+          ? null
+          : (confidence.data as Float32Array).subarray(skipped, skipped + headRows),
     };
   }
 

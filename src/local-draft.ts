@@ -1,12 +1,16 @@
 /**
- * The local draft model that FORETOKEN_DRAFT asks for, packed over its whole range and run in a thread of the
- * gateway. `auto` takes the one that the catalog names for the served model, if any.
+ * The local drafter that FORETOKEN_DRAFT asks for: a trained draft head or a whole model, packed and run in a thread of
+ * the gateway. `auto` takes the head of the served model, else the draft model that the catalog names for it, if any.
  */
 import { join } from 'node:path';
+import { findDraftHead } from './draft-heads.ts';
+import type { DraftModelOptions } from './drafting/draft-model.ts';
 import type { Drafter } from './drafting/drafter.ts';
 import { startLmDrafter } from './drafting/lm-drafter.ts';
 import { sameVocabulary } from './drafting/vocabulary.ts';
 import { readGguf } from './models/gguf.ts';
+import { readHeadFile } from './models/head-file.ts';
+import { packHead } from './models/head-pack.ts';
 import { modelDims } from './models/model-dims.ts';
 import { packShard } from './models/pack.ts';
 import { type ResolvedModel, type ResolveOptions, resolveModel } from './models/pull.ts';
@@ -16,7 +20,7 @@ import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 const draftKvBytesMax = 256 * 2 ** 20;
 
 export interface LocalDraftOptions {
-  /** auto, none, a catalog name or a path. */
+  /** auto, none, the manifest of a draft head, a catalog name or a path. */
   readonly draft: string;
   readonly target: ResolvedModel;
   readonly home: string;
@@ -30,9 +34,33 @@ export type LocalDraft = ((target: Tokenizer) => Promise<Drafter>) | null;
 
 /** Fetches and packs the draft model. Throws PullError, ModelFileError; the returned function throws Error, TextError. */
 export async function openLocalDraft(options: LocalDraftOptions): Promise<LocalDraft> {
-  const { target, home, resolve } = options;
-  const name = options.draft === 'auto' ? (target.entry?.draft ?? 'none') : options.draft;
-  if (name === 'none') return null;
+  const { draft, target, home } = options;
+  if (draft === 'none') return null;
+  const head = draft === 'auto' ? await findDraftHead(home, target.sha256) : draft;
+  if (head?.endsWith('.json')) return openHead(head, options);
+  const name = draft === 'auto' ? (target.entry?.draft ?? 'none') : draft;
+  return name === 'none' ? null : openModel(name, options);
+}
+
+async function openHead(manifestPath: string, options: LocalDraftOptions): Promise<LocalDraft> {
+  const { target, home } = options;
+  const pack = await packHead({
+    head: await readHeadFile(manifestPath),
+    target: await readGguf(target.path),
+    targetSha256: target.sha256,
+    packsDirectory: join(home, 'packs'),
+  });
+  return (tokenizer) =>
+    startLmDrafter({
+      name: 'head',
+      model: { ...modelOptions(pack, tokenizer), confident: true },
+      now: options.now,
+      onFailure: options.onFailure,
+    });
+}
+
+async function openModel(name: string, options: LocalDraftOptions): Promise<LocalDraft> {
+  const { home, resolve } = options;
   const model = await resolveModel(name, resolve);
   const file = await readGguf(model.path);
   const dims = modelDims(file);
@@ -49,19 +77,26 @@ export async function openLocalDraft(options: LocalDraftOptions): Promise<LocalD
   return (tokenizer) => {
     sameVocabulary(tokenizer.tokens, createTokenizer(file.metadata).tokens);
     return startLmDrafter({
-      model: {
-        onnxPath: pack.onnxPath,
-        dims,
-        range,
-        threads: 1,
-        // A draft need not be exact, and a single row is cheapest as it is.
-        minRows: 1,
-        kvBytesMax: draftKvBytesMax,
-        targetVocab: tokenizer.vocabSize,
-        eosIds: tokenizer.eosIds,
-      },
+      model: modelOptions(pack, tokenizer),
       now: options.now,
       onFailure: options.onFailure,
     });
+  };
+}
+
+function modelOptions(
+  { onnxPath, dims, range }: Pick<DraftModelOptions, 'onnxPath' | 'dims' | 'range'>,
+  tokenizer: Tokenizer,
+): DraftModelOptions {
+  return {
+    onnxPath,
+    dims,
+    range,
+    threads: 1,
+    // A draft need not be exact, and a single row is cheapest as it is.
+    minRows: 1,
+    kvBytesMax: draftKvBytesMax,
+    targetVocab: tokenizer.vocabSize,
+    eosIds: tokenizer.eosIds,
   };
 }

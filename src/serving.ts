@@ -17,7 +17,8 @@ import { createPipeline } from './engine/pipeline.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
-import { type ChatTemplate, createChatTemplate } from './text/chat-template.ts';
+import { createPromptEncoder, type PromptEncoder } from './prompt-encoder.ts';
+import { createChatTemplate } from './text/chat-template.ts';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 
 export interface ServedModel {
@@ -31,7 +32,7 @@ export interface ServingOptions {
   readonly origins: readonly string[];
   readonly clusterKey: string | null;
   readonly topology: Topology;
-  /** Local draft model beside the suffix index, or null. */
+  /** Local draft model or draft head beside the suffix index, or null. */
   readonly lm: ((target: Tokenizer) => Promise<Drafter>) | null;
   readonly sessionsMax: number;
   readonly queuedMax: number;
@@ -51,7 +52,7 @@ export interface Serving {
   readonly planner: DraftPlanner;
   readonly members: Members;
   readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate;
+  readonly prompts: PromptEncoder;
   readonly dims: ModelDims;
   readonly contextLength: number;
   close(): Promise<void>;
@@ -69,7 +70,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const planner = createDraftPlanner({
       none: createNoneDrafter(),
       ngram: createSuffixDrafter({ now: clock.now }),
-      lm: options.lm === null ? null : await options.lm(tokenizer),
+      models: options.lm === null ? [] : [await options.lm(tokenizer)],
       onFailure: (source, error) =>
         log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
     });
@@ -85,13 +86,14 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     await members.waitReady(signal);
     const contextLength = Math.min(dims.contextLength, options.contextMax ?? dims.contextLength);
     const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
+    const prompts = createPromptEncoder({ tokenizer, template, contextLength });
     return {
-      completions: createCompletionService({ scheduler, tokenizer, template, contextLength, randomSeed }),
+      completions: createCompletionService({ scheduler, tokenizer, prompts, randomSeed }),
       scheduler,
       planner,
       members,
       tokenizer,
-      template,
+      prompts,
       dims,
       contextLength,
       async close() {

@@ -177,9 +177,9 @@ const gatewaySchema = Type.Object({
     group: 'Model',
     form: 'text',
     description:
-      'Local draft model beside the suffix index: auto, none, a name of the catalog or a GGUF file.',
+      'Local model that drafts beside the suffix index: auto (the trained head of the served model if there is one), none, a draft head (.json), a name of the catalog or a GGUF file.',
     fallback: 'auto',
-    expected: 'auto, none, a catalog name or the path of a .gguf file',
+    expected: 'auto, none, a catalog name or the path of a .json draft head or a .gguf file',
   }),
   home,
   context,

@@ -17,13 +17,21 @@ import {
   emptyDraft,
   newDraftCounters,
 } from './drafter.ts';
-import { createExperience, type SessionExperience, type SourceExperience } from './experience.ts';
+import {
+  createExperience,
+  type ModelExperience,
+  type SessionExperience,
+  type SourceExperience,
+} from './experience.ts';
 
 /** Another source must promise so much less time per token than the session's current one. */
 const switchGain = 0.03;
 
 /** A source that has to be run to be judged is tried again after so many rounds without it. */
 const retryRounds = 32;
+
+/** Longest draft of a source that ends its drafts by its own confidence. */
+const confidentLengthMax = 16;
 
 const autoPolicy: DraftPolicy = { drafter: 'auto', draftLength: 'auto' };
 
@@ -35,8 +43,8 @@ export interface DraftPlanner extends Drafter {
 export interface DraftPlannerOptions {
   readonly none: Drafter;
   readonly ngram: Drafter;
-  /** A local model, if there is one. */
-  readonly lm: Drafter | null;
+  /** Local models: a trained head, a language model. Each must be run to be judged. */
+  readonly models: readonly Drafter[];
   /** Called when a source fails; its request goes on without. */
   readonly onFailure: (source: string, error: unknown) => void;
 }
@@ -49,15 +57,26 @@ interface Plan {
   /** The suffix draft in full. */
   readonly suffix: Draft;
   readonly suffixLength: number;
-  /** Tokens to ask the model for; 0 asks nothing. */
-  readonly modelLength: number;
+  /** What a model is asked for; null asks none. */
+  readonly asked: ModelAsked | null;
+}
+
+interface ModelAsked {
+  readonly model: Drafter;
+  readonly length: number;
+  readonly reachMin: number;
+}
+
+interface ModelOffer extends ModelAsked {
+  readonly known: ModelExperience;
+  readonly msPerToken: number;
 }
 
 /** Hand drafts back to `observe` as they are: what lies behind one is found by its identity. */
-export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerOptions): DraftPlanner {
+export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlannerOptions): DraftPlanner {
   const counters = newDraftCounters();
-  const sources = [none, ngram, ...(lm === null ? [] : [lm])];
-  const experience = createExperience();
+  const sources = [none, ngram, ...models];
+  const experience = createExperience(models.map(({ name }) => name));
   /** The full suffix draft behind each draft that was handed out. */
   const suffixBehind = new WeakMap<Draft, Draft>();
 
@@ -79,15 +98,46 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, () => 0);
-    const plan = { request, policy, session, suffix, suffixLength: copy.length, modelLength: 0 };
-    if (lm === null || policy.drafter === 'ngram') return plan;
-    const available = Math.min(request.draftTokensMax, draftTokensLimit);
-    const model = lengthFor(session.lm, policy, 0, available, experience.modelDraftMs);
-    if (policy.drafter === 'lm') return { ...plan, modelLength: model.length };
-    const handicap = session.current === 'lm' ? 1 + switchGain : 1 - switchGain;
-    const better = model.msPerToken < copy.msPerToken * handicap;
-    const retry = session.roundsWithoutModel >= retryRounds;
-    return better || retry ? { ...plan, modelLength: model.length } : plan;
+    const plan = { request, policy, session, suffix, suffixLength: copy.length, asked: null };
+    const offers = models
+      .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
+      .map((model) => offerOf(model, request, session, policy));
+    if (policy.drafter !== 'auto') return { ...plan, asked: offers[0] ?? null };
+    const best = offers.reduce<ModelOffer | null>(
+      (least, offer) => (least === null || offer.msPerToken < least.msPerToken ? offer : least),
+      null,
+    );
+    if (best === null) return plan;
+    const handicap = session.current === best.model.name ? 1 + switchGain : 1 - switchGain;
+    if (best.msPerToken < copy.msPerToken * handicap) return { ...plan, asked: best };
+    return { ...plan, asked: offers.find(({ known }) => known.idleRounds >= retryRounds) ?? null };
+  }
+
+  /** The draft that a model would be asked for, and its price. */
+  function offerOf(
+    model: Drafter,
+    { draftTokensMax }: DraftRequest,
+    session: SessionExperience,
+    policy: DraftPolicy,
+  ): ModelOffer {
+    const known = session.models.get(model.name)!;
+    const available = Math.min(draftTokensMax, draftTokensLimit);
+    const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
+    const choice = lengthFor(known, policy, 0, available, draftMs);
+    if (policy.draftLength !== 'auto' || !known.confident || choice.length === 0) {
+      return { model, known, ...choice, reachMin: 0 };
+    }
+    // It decides itself where to stop: where one more token costs more than the chance that it counts is worth.
+    const { drafted, committed } = known.yield;
+    const msPerToken = (experience.roundMs(drafted + 1) + draftMs(drafted)) / committed;
+    const tokenMs = experience.roundMs(2) - experience.roundMs(1) + draftMs(2) - draftMs(1);
+    return {
+      model,
+      known,
+      length: Math.min(available, confidentLengthMax),
+      msPerToken,
+      reachMin: tokenMs / msPerToken,
+    };
   }
 
   /** Drafts of one source, in order; empty ones where it fails. */
@@ -106,13 +156,35 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
     }
   }
 
-  function settle({ policy, session, suffix, suffixLength }: Plan, model: Draft | undefined): Draft {
-    const fromModel = model !== undefined && model.ids.length > 0;
-    session.current = fromModel ? 'lm' : 'ngram';
-    session.roundsWithoutModel = fromModel ? 0 : session.roundsWithoutModel + 1;
-    const draft = fromModel ? { ...model } : cut(suffix, policy.drafter === 'lm' ? 0 : suffixLength);
+  function settle({ policy, session, suffix, suffixLength }: Plan, written: Draft | undefined): Draft {
+    const fromModel = written !== undefined && written.ids.length > 0;
+    const mayCopy = policy.drafter === 'auto' || policy.drafter === 'ngram';
+    const draft = fromModel ? { ...written } : cut(suffix, mayCopy ? suffixLength : 0);
+    session.current = fromModel ? written.source : 'ngram';
+    for (const [name, model] of session.models)
+      model.idleRounds = name === session.current ? 0 : model.idleRounds + 1;
     suffixBehind.set(draft, suffix);
     return draft;
+  }
+
+  /** What each model wrote for the plans that ask it. */
+  async function writtenFor(plans: readonly Plan[], signal: AbortSignal): Promise<Map<Plan, Draft>> {
+    const written = new Map<Plan, Draft>();
+    await Promise.all(
+      models.map(async (model) => {
+        const asking = plans.filter(({ asked }) => asked?.model === model && asked.length > 0);
+        const requests = asking.map(({ request, asked }) => ({
+          ...request,
+          draftTokensMax: asked!.length,
+          reachMin: asked!.reachMin,
+        }));
+        const drafts = await draftsOf(model, requests, signal);
+        asking.forEach((plan, i) => {
+          written.set(plan, drafts[i]!);
+        });
+      }),
+    );
+    return written;
   }
 
   return {
@@ -133,15 +205,8 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
       );
       const copies = await draftsOf(ngram, drafting, signal);
       const plans = drafting.map((request, i) => planOf(request, copies[i]!));
-      const asking = plans.filter(({ modelLength }) => modelLength > 0);
-      const written = await draftsOf(
-        lm ?? none,
-        asking.map(({ request, modelLength }) => ({ ...request, draftTokensMax: modelLength })),
-        signal,
-      );
-      const drafts = new Map(
-        plans.map((plan) => [plan.request, settle(plan, written[asking.indexOf(plan)])]),
-      );
+      const written = await writtenFor(plans, signal);
+      const drafts = new Map(plans.map((plan) => [plan.request, settle(plan, written.get(plan))]));
       return requests.map((request) => drafts.get(request) ?? { ...emptyDraft });
     },
 
@@ -167,5 +232,6 @@ export function createDraftPlanner({ none, ngram, lm, onFailure }: DraftPlannerO
 function cut(draft: Draft, length: number): Draft {
   if (length === 0) return { ...emptyDraft, draftMs: draft.draftMs };
   const fromPrediction = Math.min(draft.fromPrediction, length);
-  return { ...draft, ids: draft.ids.slice(0, length), fromPrediction };
+  const confidence = draft.confidence?.slice(0, length) ?? null;
+  return { ...draft, ids: draft.ids.slice(0, length), confidence, fromPrediction };
 }

@@ -20,12 +20,22 @@ export interface DraftModelOptions extends ExecutorOptions {
   readonly targetVocab: number;
   /** Ids that end an answer: nothing is drafted after one. */
   readonly eosIds: readonly number[];
+  /** Does the graph tell how sure it is, as a draft head's does? Left out: no. */
+  readonly confident?: boolean;
 }
 
 export interface DraftTask {
   readonly sequence: string;
   readonly count: number;
   readonly sampling: Sampling;
+  /** The draft ends where the product of its confidences falls below this; 0 for drafts as long as asked. */
+  readonly reachMin: number;
+}
+
+export interface Drafted {
+  readonly ids: Uint32Array;
+  /** Probability of each id among those that the model scores; null if it was not told. */
+  readonly confidence: Float32Array | null;
 }
 
 export interface DraftModel {
@@ -37,7 +47,7 @@ export interface DraftModel {
    * Up to `count` ids after what was learned; fewer at an end token or at the end of the context, none if the model
    * cannot read the sequence. `stop` is asked between passes; a stopped draft gives what it has.
    */
-  draft(task: DraftTask, stop: () => boolean): Promise<Uint32Array>;
+  draft(task: DraftTask, stop: () => boolean): Promise<Drafted>;
   /** Forgets a sequence; a task of it that runs ends after its pass. */
   close(sequence: string): void;
   dispose(): Promise<void>;
@@ -50,8 +60,14 @@ interface SequenceState {
   readonly fed: number[];
 }
 
+/** One drafted token; confidence 1 where it is not known. */
+interface Choice {
+  readonly id: number;
+  readonly confidence: number;
+}
+
 export async function createDraftModel(options: DraftModelOptions): Promise<DraftModel> {
-  const { dims, range, kvBytesMax, targetVocab, eosIds } = options;
+  const { dims, range, kvBytesMax, targetVocab, eosIds, confident = false } = options;
   const executor = await createExecutor(options);
   const store = new KvStore({
     shape: { layers: range.end - range.start, kvHeads: dims.kvHeads, headDim: dims.headDim },
@@ -87,16 +103,17 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
     ids: readonly number[],
     want: HeadOutput,
     sampling: Sampling = greedy,
-  ): Promise<number> {
+  ): Promise<Choice> {
     const cache = store.get(sequence);
     store.reserve(sequence, cache.length + ids.length);
     const headFrom = want === 'none' ? ids.length : ids.length - 1;
     const pass = { ids: Uint32Array.from(ids), hidden: null, cache, headFrom, want };
-    const { newkv, passRows, argmax, logits } = await executor.run(pass);
+    const { newkv, passRows, argmax, confidence, logits } = await executor.run(pass);
     cache.append(newkv, ids.length, passRows);
     fed.push(...ids);
-    if (want === 'none') return -1;
-    return argmax !== null ? argmax[0]! : chooseToken(logits!, sampling, fed.length);
+    if (want === 'none') return { id: -1, confidence: 1 };
+    const id = argmax !== null ? argmax[0]! : chooseToken(logits!, sampling, fed.length);
+    return { id, confidence: confidence === null ? 1 : confidence[0]! };
   }
 
   /** The next chunk of tokens to read, short of the last one. */
@@ -104,24 +121,32 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
     return tokens.slice(fed.length, Math.min(tokens.length - 1, fed.length + chunkRows));
   }
 
-  async function write(state: SequenceState, task: DraftTask, stop: () => boolean): Promise<number[]> {
-    const { sequence, sampling } = task;
+  async function write(state: SequenceState, task: DraftTask, stop: () => boolean): Promise<Choice[]> {
+    const { sequence, sampling, reachMin } = task;
     const count = Math.min(task.count, dims.contextLength - state.tokens.length);
-    const drafted: number[] = [];
+    const drafted: Choice[] = [];
     if (count <= 0) return drafted;
-    let next = state.tokens.at(-1)!;
     for (let ids = unread(state); ids.length > 0; ids = unread(state)) {
       if (stop() || states.get(sequence) !== state) return drafted;
       await feed(sequence, state, ids, 'none');
     }
-    const want = needsLogits(sampling) ? 'logits' : 'argmax';
+    const want = wantOf(sampling);
+    let last = state.tokens.at(-1)!;
+    let reach = 1;
     while (drafted.length < count && !stop() && states.get(sequence) === state) {
-      next = await feed(sequence, state, [next], want, sampling);
-      if (next >= targetVocab) break;
-      drafted.push(next);
-      if (eosIds.includes(next)) break;
+      const choice = await feed(sequence, state, [last], want, sampling);
+      reach *= choice.confidence;
+      if (choice.id >= targetVocab || reach < reachMin) break;
+      drafted.push(choice);
+      last = choice.id;
+      if (eosIds.includes(last)) break;
     }
     return drafted;
+  }
+
+  function wantOf(sampling: Sampling): HeadOutput {
+    if (needsLogits(sampling)) return 'logits';
+    return confident ? 'guess' : 'argmax';
   }
 
   /** Between tasks every cache may be evicted for another's sake. */
@@ -156,7 +181,14 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
       });
     },
     async draft(task, stop) {
-      return Uint32Array.from((await withCache(task.sequence, (state) => write(state, task, stop))) ?? []);
+      const drafted = (await withCache(task.sequence, (state) => write(state, task, stop))) ?? [];
+      return {
+        ids: Uint32Array.from(drafted, ({ id }) => id),
+        confidence:
+          wantOf(task.sampling) === 'guess'
+            ? Float32Array.from(drafted, ({ confidence }) => confidence)
+            : null,
+      };
     },
     close(sequence) {
       states.delete(sequence);

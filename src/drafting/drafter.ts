@@ -24,7 +24,7 @@ export interface Sequence {
 
 /** What a request may fix: which drafter, and a length of 0 to draftTokensLimit. 'auto' leaves it to the planner. */
 export interface DraftPolicy {
-  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm';
+  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm' | 'head';
   readonly draftLength: number | 'auto';
 }
 
@@ -34,6 +34,10 @@ export interface DraftRequest {
   readonly draftTokensMax: number;
   /** Read by the planner alone; a single drafter drafts as far as it can. Left out: all 'auto'. */
   readonly policy?: DraftPolicy;
+  /**
+   * A drafter that knows its confidence stops where the chance that the whole draft is right falls below this. Left out: 0.
+   */
+  readonly reachMin?: number;
 }
 
 /** Probabilities of the K likeliest ids at one draft position. */
@@ -46,7 +50,9 @@ export interface Draft {
   readonly ids: Uint32Array;
   /** Per token the sparse draft probabilities, or null for a point mass. */
   readonly probs: readonly SparseProbs[] | null;
-  /** Name of the drafter that made it: 'none', 'ngram', 'lm'. */
+  /** Per token the drafter's own probability of it, given those before; null where it has none. */
+  readonly confidence: Float32Array | null;
+  /** Name of the drafter that made it: 'none', 'ngram', 'lm', 'head'. */
   readonly source: string;
   /** Tokens of context that the match behind this draft agreed on; 0 where that has no meaning. */
   readonly matchLength: number;
@@ -59,6 +65,7 @@ export interface Draft {
 export const emptyDraft: Draft = {
   ids: new Uint32Array(0),
   probs: null,
+  confidence: null,
   source: 'none',
   matchLength: 0,
   fromPrediction: 0,

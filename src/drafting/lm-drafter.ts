@@ -1,11 +1,11 @@
 /**
- * Drafter 'lm': a small model of the target's vocabulary on this machine, in a thread of its own so that the event
- * loop never waits for a pass. One message per draft, not per token; only tokens that the thread has not seen travel.
+ * Drafters 'lm' and 'head': a small model of the target's vocabulary, or a head trained for the target, on this machine
+ * in a thread of its own so that the event loop never waits for a pass. One message per draft, not per token; only tokens that the thread has not seen travel.
  * Invariant: a thread that fails or dies means empty drafts and one report, never a failed request; it is never
  * terminated from outside (ending a thread during a pass aborts the process).
  */
 import { Worker } from 'node:worker_threads';
-import type { DraftModelOptions } from './draft-model.ts';
+import type { Drafted, DraftModelOptions, DraftTask } from './draft-model.ts';
 import {
   countOutcome,
   type Draft,
@@ -21,7 +21,11 @@ import type { FromLmThread, ToLmThread } from './lm-thread.ts';
 /** Sequences that the thread knows; beyond it the one drafted for longest ago is told again when it is next asked. */
 const sequencesMax = 1024;
 
+const nothing: Drafted = { ids: emptyDraft.ids, confidence: null };
+
 export interface LmDrafterOptions {
+  /** Left out: lm. */
+  readonly name?: 'lm' | 'head';
   readonly model: DraftModelOptions;
   /** Clock, ms. */
   readonly now: () => number;
@@ -30,20 +34,21 @@ export interface LmDrafterOptions {
 }
 
 /** Starts the thread and loads the model. Throws an Error that says why it cannot be loaded. */
-export async function startLmDrafter({ model, now, onFailure }: LmDrafterOptions): Promise<Drafter> {
+export async function startLmDrafter(options: LmDrafterOptions): Promise<Drafter> {
+  const { name = 'lm', model, now, onFailure } = options;
   const counters = newDraftCounters();
   const worker = new Worker(new URL('./lm-thread.ts', import.meta.url), { workerData: model });
   /** Sequence id → tokens told; in the order of use. */
   const told = new Map<string, number>();
   /** Sequences that the model could not draft for; they are not tried again. */
   const unable = new Set<string>();
-  const waiting = new Map<number, { sequence: string; settle: (ids: Uint32Array) => void }>();
+  const waiting = new Map<number, { sequence: string; settle: (drafted: Drafted) => void }>();
   let requests = 0;
   let ended = false;
   const exited = new Promise<void>((resolve) => {
     worker.once('exit', () => {
       ended = true;
-      for (const { settle } of waiting.values()) settle(emptyDraft.ids);
+      for (const { settle } of waiting.values()) settle(nothing);
       waiting.clear();
       resolve();
     });
@@ -55,11 +60,11 @@ export async function startLmDrafter({ model, now, onFailure }: LmDrafterOptions
     const call = waiting.get(message.request);
     waiting.delete(message.request);
     if (message.type === 'draft') {
-      call?.settle(message.ids);
+      call?.settle(message.drafted);
     } else if (call !== undefined) {
       unable.add(call.sequence);
       onFailure(new Error(`the draft model failed: ${message.message}`));
-      call.settle(emptyDraft.ids);
+      call.settle(nothing);
     }
   });
 
@@ -82,40 +87,46 @@ export async function startLmDrafter({ model, now, onFailure }: LmDrafterOptions
     if (told.delete(id)) post({ type: 'close', sequence: id });
   }
 
-  async function draftOne({ sequence, draftTokensMax }: DraftRequest, signal: AbortSignal): Promise<Draft> {
+  async function draftOne(request: DraftRequest, signal: AbortSignal): Promise<Draft> {
+    const { sequence, draftTokensMax, reachMin = 0 } = request;
     const count = Math.min(draftTokensMax, draftTokensLimit);
     if (count <= 0 || ended || unable.has(sequence.id)) return emptyDraft;
     const start = now();
-    const ids = await ask(sequence, count, signal);
-    return { ids, probs: null, source: 'lm', matchLength: 0, fromPrediction: 0, draftMs: now() - start };
+    const { ids, confidence } = await ask(sequence, { count, reachMin }, signal);
+    const draftMs = now() - start;
+    return { ids, probs: null, confidence, source: name, matchLength: 0, fromPrediction: 0, draftMs };
   }
 
-  async function ask(sequence: Sequence, count: number, signal: AbortSignal): Promise<Uint32Array> {
+  async function ask(
+    sequence: Sequence,
+    asked: Pick<DraftTask, 'count' | 'reachMin'>,
+    signal: AbortSignal,
+  ): Promise<Drafted> {
     tell(sequence);
     const request = requests++;
     const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const answer = new Promise<Uint32Array>((settle) => {
+    const answer = new Promise<Drafted>((settle) => {
       waiting.set(request, { sequence: sequence.id, settle });
     });
     const abort = (): void => {
       Atomics.store(new Int32Array(stop), 0, 1);
-      waiting.get(request)?.settle(emptyDraft.ids);
+      waiting.get(request)?.settle(nothing);
       waiting.delete(request);
     };
     signal.addEventListener('abort', abort, { once: true });
     const { sampling } = sequence;
-    post({ type: 'draft', request, task: { sequence: sequence.id, count, sampling }, stop });
+    post({ type: 'draft', request, task: { sequence: sequence.id, sampling, ...asked }, stop });
     try {
-      const ids = await answer;
+      const drafted = await answer;
       signal.throwIfAborted();
-      return ids;
+      return drafted;
     } finally {
       signal.removeEventListener('abort', abort);
     }
   }
 
   return {
-    name: 'lm',
+    name,
     counters,
     open(sequence) {
       tell(sequence);

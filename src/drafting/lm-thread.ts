@@ -1,11 +1,11 @@
 /**
- * The thread behind the drafter 'lm': a draft model and a queue in front of it. Drafts go first and prompts are read
+ * The thread behind the drafters 'lm' and 'head': a draft model and a queue in front of it. Drafts go first and prompts are read
  * in the gaps, so that a new session holds up the draft of a running one for one pass at most.
  * Protocol: plain messages of the types below; every 'draft' gets exactly one answer.
  */
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createDraftModel, type DraftModelOptions, type DraftTask } from './draft-model.ts';
+import { createDraftModel, type Drafted, type DraftModelOptions, type DraftTask } from './draft-model.ts';
 
 type Job =
   | {
@@ -25,7 +25,7 @@ export type ToLmThread =
 
 export type FromLmThread =
   | { readonly type: 'ready' }
-  | { readonly type: 'draft'; readonly request: number; readonly ids: Uint32Array }
+  | { readonly type: 'draft'; readonly request: number; readonly drafted: Drafted }
   | { readonly type: 'failure'; readonly request: number; readonly message: string };
 
 const port = parentPort!;
@@ -77,7 +77,8 @@ async function read({ sequence }: Job & { readonly type: 'read' }): Promise<void
 async function draft({ request, task, stop }: Job & { readonly type: 'draft' }): Promise<void> {
   const flag = new Int32Array(stop);
   try {
-    answer({ type: 'draft', request, ids: await model.draft(task, () => Atomics.load(flag, 0) !== 0) });
+    const drafted = await model.draft(task, () => Atomics.load(flag, 0) !== 0);
+    answer({ type: 'draft', request, drafted });
   } catch (error) {
     answer({ type: 'failure', request, message: error instanceof Error ? error.message : String(error) });
   }

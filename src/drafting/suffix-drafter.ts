@@ -48,7 +48,15 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
     if (count <= 0) return emptyDraft;
     const start = now();
     const { ids, matchLength, fromPrediction } = indexOf(sequence).draft(count);
-    return { ids, probs: null, source: 'ngram', matchLength, fromPrediction, draftMs: now() - start };
+    return {
+      ids,
+      probs: null,
+      confidence: null,
+      source: 'ngram',
+      matchLength,
+      fromPrediction,
+      draftMs: now() - start,
+    };
   }
 
   return {

@@ -45,7 +45,7 @@ const wrongId = 999_999;
 /** A drafter of 64 tokens whose true ids are always 0, 1, 2 …: `truth` says how many of a draft are right. */
 function fakeDrafter(
   name: string,
-  make: (count: number) => Omit<Draft, 'probs' | 'source' | 'fromPrediction'>,
+  make: (count: number) => Omit<Draft, 'probs' | 'confidence' | 'source' | 'fromPrediction'>,
 ): Drafter {
   return {
     name,
@@ -56,6 +56,7 @@ function fakeDrafter(
       requests.map(({ draftTokensMax }) => ({
         ...make(Math.min(64, draftTokensMax)),
         probs: null,
+        confidence: null,
         source: name,
         fromPrediction: 0,
       })),
@@ -102,7 +103,12 @@ export async function runWorld(
           matchLength: 0,
           draftMs: model.tokenMs * count,
         }));
-  const planner = createDraftPlanner({ none: createNoneDrafter(), ngram, lm, onFailure: () => {} });
+  const planner = createDraftPlanner({
+    none: createNoneDrafter(),
+    ngram,
+    models: lm === null ? [] : [lm],
+    onFailure: () => {},
+  });
   const sequence = sequenceOf('s');
   planner.open(sequence);
   const lengths: number[] = [];

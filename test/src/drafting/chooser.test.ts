@@ -77,7 +77,7 @@ test('createDraftPlanner keeps to the policy and to what may still be committed'
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
     ngram: createSuffixDrafter({ now: () => 0 }),
-    lm: null,
+    models: [],
     onFailure: () => {},
   });
   const tokens = [1, 2, 3, 1, 2, 3, 1, 2, 3];
@@ -114,7 +114,7 @@ test('createDraftPlanner cuts the prediction count with the draft and counts by 
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
     ngram: createSuffixDrafter({ now: () => 0 }),
-    lm: null,
+    models: [],
     onFailure: () => {},
   });
   const sequence = {
@@ -148,7 +148,7 @@ test('createDraftPlanner goes on without a source that fails, and stops when abo
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
     ngram: createSuffixDrafter({ now: () => 0 }),
-    lm: failing,
+    models: [failing],
     onFailure: (source, error) => failures.push([source, (error as Error).message]),
   });
   const sequence = { ...sequenceOf('f'), tokens: [1, 2, 3], promptLength: 3 };
@@ -170,7 +170,7 @@ test('createDraftPlanner opens a sequence only at the sources that its policy ma
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
     ngram: recording('ngram'),
-    lm: recording('lm'),
+    models: [recording('lm')],
     onFailure: () => {},
   });
   planner.open(sequenceOf('a'));
