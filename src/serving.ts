@@ -24,6 +24,7 @@ import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 export interface ServedModel {
   readonly name: string;
   readonly path: string;
+  readonly sha256: string;
 }
 
 export interface ServingOptions {
@@ -61,7 +62,7 @@ export interface Serving {
 /** Resolves when the ring is complete. Throws RouteError, ModelFileError, TextError and the signal's reason. */
 export async function startServing(options: ServingOptions): Promise<Serving> {
   const { clock, log, signal } = options;
-  const members = createMembers(options);
+  const members = createMembers({ ...options, modelSha256: options.model.sha256 });
   try {
     const file = await readGguf(options.model.path);
     const dims = modelDims(file);

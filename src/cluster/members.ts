@@ -9,7 +9,7 @@ import { type ShardErrorCode, toShardError } from '../../shards/errors.ts';
 import type { Log } from '../../shards/log.ts';
 import type { ShardManifest } from '../../shards/manifest.ts';
 import { GatewayError } from '../errors.ts';
-import { planRoute, RouteError } from './route.ts';
+import { planRoute, RouteError, type RouteRules } from './route.ts';
 
 /** A worker that is well is asked this often; its keep-alive notices a silent peer sooner. */
 const probeIntervalMs = 5_000;
@@ -48,17 +48,15 @@ export interface Members {
   close(): Promise<void>;
 }
 
-export interface MembersOptions {
+export interface MembersOptions extends RouteRules {
   readonly origins: readonly string[];
   readonly clusterKey: string | null;
-  /** Serve over workers whose invariance proof failed. */
-  readonly allowVariant: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 export function createMembers(options: MembersOptions): Members {
-  const { clock, log, clusterKey, allowVariant } = options;
+  const { clock, log, clusterKey } = options;
   const members = options.origins.map((origin): Member => {
     const authorization = (): string | null => (clusterKey === null ? null : `Bearer ${clusterKey}`);
     return {
@@ -110,7 +108,7 @@ export function createMembers(options: MembersOptions): Members {
 
   /** planRoute keeps the objects that it is given. */
   function ordered(routed: readonly RoutedMember[]): RoutedMember[] {
-    return planRoute(routed, allowVariant) as RoutedMember[];
+    return planRoute(routed, options) as RoutedMember[];
   }
 
   function describeMissing(): string {

@@ -17,11 +17,18 @@ export class RouteError extends Error {
   }
 }
 
-/** Members in ring order. Throws RouteError. `allowVariant` admits workers whose invariance proof failed. */
-export function planRoute(members: readonly RouteMember[], allowVariant = false): RouteMember[] {
+export interface RouteRules {
+  /** The file whose tokens the gateway reads and writes; null: any, if it is one. */
+  readonly modelSha256: string | null;
+  /** Admits workers whose invariance proof failed. */
+  readonly allowVariant: boolean;
+}
+
+/** Members in ring order. Throws RouteError. */
+export function planRoute(members: readonly RouteMember[], rules: RouteRules): RouteMember[] {
   const [reference] = members;
   if (reference === undefined) throw new RouteError('No workers are configured.');
-  for (const member of members) checkMember(member, reference, allowVariant);
+  for (const member of members) checkMember(member, reference, rules);
   const route = [...members].sort((a, b) => a.manifest.range.start - b.manifest.range.start);
   let covered = 0;
   for (const { origin, manifest } of route) {
@@ -48,8 +55,14 @@ export function planRoute(members: readonly RouteMember[], allowVariant = false)
   return route;
 }
 
-function checkMember(member: RouteMember, reference: RouteMember, allowVariant: boolean): void {
+function checkMember(member: RouteMember, reference: RouteMember, rules: RouteRules): void {
   const { origin, manifest } = member;
+  const { modelSha256 } = manifest.identity;
+  if (rules.modelSha256 !== null && modelSha256 !== rules.modelSha256) {
+    throw new RouteError(
+      `Worker ${origin} serves another file (${manifest.modelName}, sha256 ${modelSha256.slice(0, 12)}…) than the gateway (sha256 ${rules.modelSha256.slice(0, 12)}…). Start both with the same --model.`,
+    );
+  }
   const field = identityDifference(reference.manifest.identity, manifest.identity);
   if (field !== null) {
     const [mine, theirs] = [manifest.identity[field], reference.manifest.identity[field]];
@@ -57,7 +70,7 @@ function checkMember(member: RouteMember, reference: RouteMember, allowVariant: 
       `Worker ${origin} differs from ${reference.origin} in ${field}: ${mine} against ${theirs}. All workers of a cluster must serve the same file with the same arithmetic.`,
     );
   }
-  if (!manifest.invariant && !allowVariant) {
+  if (!manifest.invariant && !rules.allowVariant) {
     throw new RouteError(
       `Worker ${origin} failed its start-up proof: on this machine a token's logits depend on how many rows a pass has, so output would not be exact. Use another machine or --quant 8bit.`,
     );

@@ -22,6 +22,7 @@ const clusterKey = 'a key for tests on loopback';
 
 export interface TinyModel {
   readonly path: string;
+  readonly sha256: string;
   pack(range: LayerRange): Promise<PackedShard>;
 }
 
@@ -33,6 +34,7 @@ export async function makeTinyModel(t: TestContext, options: TinyGgufOptions = {
   const file = await readGguf(path);
   return {
     path,
+    sha256,
     pack: (range) =>
       packShard({
         file,
@@ -93,7 +95,7 @@ export async function startTinyCluster(
   }
   const whole = options.lm === true ? await model.pack({ start: 0, end: layers }) : null;
   const serving = await startServing({
-    model: { name: 'tiny', path: model.path },
+    model: { name: 'tiny', path: model.path, sha256: model.sha256 },
     origins: workers.map(({ origin }) => origin),
     clusterKey,
     topology: options.topology,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Identity, ShardManifest } from '../../../shards/manifest.ts';
-import { planRoute, RouteError } from '../../../src/cluster/route.ts';
+import { planRoute as plan, RouteError, type RouteRules } from '../../../src/cluster/route.ts';
 
 const identity: Identity = {
   modelSha256: 'a'.repeat(64),
@@ -40,6 +40,9 @@ function member(port: number, start: number, end: number, part: Partial<ShardMan
   return { origin: `http://127.0.0.1:${port}`, manifest };
 }
 
+const planRoute = (members: ReturnType<typeof member>[], rules: Partial<RouteRules> = {}) =>
+  plan(members, { modelSha256: null, allowVariant: false, ...rules });
+
 const refused = (pattern: RegExp) => (error: unknown) =>
   error instanceof RouteError && pattern.test(error.message);
 
@@ -70,5 +73,14 @@ test('planRoute names the worker and the field that differ', () => {
 test('planRoute refuses a worker without proof of invariance unless told', () => {
   const members = [member(1, 0, 3), member(2, 3, 6, { invariant: false })];
   assert.throws(() => planRoute(members), refused(/:2 failed its start-up proof/));
-  assert.equal(planRoute(members, true).length, 2);
+  assert.equal(planRoute(members, { allowVariant: true }).length, 2);
+});
+
+test('planRoute refuses workers of another file than the gateway has', () => {
+  const members = [member(1, 0, 3), member(2, 3, 6)];
+  assert.equal(planRoute(members, { modelSha256: 'a'.repeat(64) }).length, 2);
+  assert.throws(
+    () => planRoute(members, { modelSha256: 'b'.repeat(64) }),
+    refused(/:1 serves another file .*same --model/),
+  );
 });
