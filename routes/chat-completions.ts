@@ -4,32 +4,36 @@
  * one write), the finish chunk, the usage chunk if asked for, `[DONE]`.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Completion, CompletionEvent, CompletionService } from '../src/completion.ts';
-import { type GatewayError, toGatewayError } from '../src/errors.ts';
+import type { Completion, CompletionService } from '../src/completion.ts';
+import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
+import { type ChoiceEvent, type FinishEvent, followAnswer, quickFailure } from './answer-events.ts';
 import { readChatRequest } from './chat-request.ts';
 import {
   type AnswerHead,
   type AnswerOptions,
   chatCompletion,
   deltaChunk,
-  endChunks,
+  finishChunk,
+  usageChunk,
 } from './chat-response.ts';
 import { logError } from './error-handler.ts';
 import { type Readiness, requireReady } from './health.ts';
 import { findModel, type ModelCard, type ModelDirectory } from './models.ts';
-import { ChatChunk, ChatCompletion, type ChatCompletionBody, ChatRequest, ErrorBody } from './schemas.ts';
+import {
+  ChatChunk,
+  type ChatChunkBody,
+  ChatCompletion,
+  type ChatCompletionBody,
+  ChatRequest,
+  type ChatRequestBody,
+  ErrorBody,
+} from './schemas.ts';
 import { type EventStreamLimits, openEventStream } from './sse.ts';
+import { createUnknownNote } from './unknown-fields.ts';
 import { checkUnserved } from './unserved-parameters.ts';
-import { untilAborted } from './until-aborted.ts';
-
-/** A start that takes longer than this gets its headers first and may then only fail in the stream. */
-const headersWaitMsMax = 1000;
-/** Names of unknown fields that are remembered so as to log each once; beyond it they go unlogged. */
-const unknownNamesMax = 256;
 
 export interface ChatRoutesOptions {
   readonly completions: CompletionService;
@@ -68,36 +72,55 @@ export async function chatRoutes(app: FastifyInstance, options: ChatRoutesOption
       const { body } = request;
       noteUnknown(checkUnserved(body), request);
       const signal = app.answerSignal(reply);
-      const wanted = readChatRequest(body, signal);
+      const wanted = readChatRequest(body, { owner: 'anonymous', signal });
       requireReady(options.readiness());
-      const head = answerHead(findModel(options.models, body.model), options.now());
+      const head = answerHead(body, findModel(options.models, body.model), options.now());
       const starting = options.completions.start(wanted);
       const events = followAnswer(starting, signal, options);
-      const withMetrics = body.speculation != null;
-      if (body.stream !== true) return await wholeAnswer(head, events, withMetrics);
-      await settledWithin(starting, headersWaitMsMax);
-      const withUsage = body.stream_options?.include_usage === true;
-      return await streamAnswer({ head, events, withUsage, withMetrics, signal, request, reply, ...options });
+      const answer = { head, starting, events, ...answerOptions(body) };
+      if (body.stream !== true) return await wholeAnswer(answer);
+      await quickFailure(starting);
+      return await streamAnswer({ ...answer, signal, request, reply, ...options });
     },
   );
 }
 
-async function wholeAnswer(
-  head: AnswerHead,
-  events: AsyncIterable<CompletionEvent>,
-  withMetrics: boolean,
-): Promise<ChatCompletionBody> {
-  let text = '';
-  for await (const event of events) {
-    if (event.type === 'finish') return chatCompletion(head, text, event, withMetrics);
-    text += event.deltas.join('');
-  }
-  throw withoutEnd();
+function answerOptions(body: ChatRequestBody): AnswerOptions {
+  return {
+    withUsage: body.stream_options?.include_usage === true,
+    withMetrics: body.speculation != null,
+    withTokenIds: body.return_token_ids === true,
+    choices: body.n ?? 1,
+  };
 }
 
-interface StreamedAnswer extends AnswerOptions {
+interface Answer extends AnswerOptions {
   readonly head: AnswerHead;
-  readonly events: AsyncIterable<CompletionEvent>;
+  readonly starting: Promise<Completion>;
+  readonly events: AsyncIterable<ChoiceEvent>;
+}
+
+async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
+  const choices = Array.from({ length: answer.choices }, () => ({
+    text: '',
+    ids: [] as number[],
+    end: null as FinishEvent | null,
+  }));
+  for await (const { index, event } of answer.events) {
+    const choice = choices[index]!;
+    if (event.type === 'finish') choice.end = event;
+    else {
+      choice.text += event.deltas.join('');
+      choice.ids.push(...event.ids);
+    }
+  }
+  const { promptIds } = await answer.starting;
+  // followAnswer ends only when every choice has its finish event.
+  const complete = choices.map(({ end, ...said }) => ({ ...said, end: end! }));
+  return chatCompletion(answer.head, promptIds, complete, answer);
+}
+
+interface StreamedAnswer extends Answer {
   readonly signal: AbortSignal;
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -108,12 +131,33 @@ interface StreamedAnswer extends AnswerOptions {
 async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
   const { head, reply } = answer;
   const stream = openEventStream(reply, answer.limits, answer.signal);
+  const roles = Array.from({ length: answer.choices }, (_, index) =>
+    deltaChunk(head, index, { role: 'assistant', content: '' }, answer),
+  );
+  const ends: FinishEvent[] = [];
   try {
-    await stream.send([deltaChunk(head, { role: 'assistant', content: '' }, answer)]);
-    for await (const event of answer.events) {
-      if (event.type === 'finish') stream.finish(endChunks(head, event, answer));
-      else await stream.send(event.deltas.map((content) => deltaChunk(head, { content }, answer)));
+    await stream.send(roles);
+    let last: ChatChunkBody[] = [];
+    let open = answer.choices;
+    let promptToTell = answer.withTokenIds;
+    for await (const { index, event } of answer.events) {
+      if (promptToTell) await stream.send([await promptChunk(answer)]);
+      promptToTell = false;
+      if (event.type === 'text') {
+        await stream.send(
+          event.deltas.map((content, i) =>
+            deltaChunk(head, index, { content }, answer, event.ids.slice(i, i + 1)),
+          ),
+        );
+        continue;
+      }
+      ends[index] = event;
+      const finish = finishChunk(head, index, event, answer);
+      open -= 1;
+      if (open > 0) await stream.send([finish]);
+      else last = answer.withUsage ? [finish, usageChunk(head, ends, answer)] : [finish];
     }
+    stream.finish(last);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     answer.metrics.recordError(error.code);
@@ -123,70 +167,18 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
   return reply;
 }
 
-/** The events of one answer, measured; ends after the finish. Whatever goes wrong is thrown as GatewayError. */
-async function* followAnswer(
-  starting: Promise<Completion>,
-  signal: AbortSignal,
-  { metrics, now }: Pick<ChatRoutesOptions, 'metrics' | 'now'>,
-): AsyncGenerator<CompletionEvent> {
-  const startMs = now();
-  let deliveryMs: number | null = null;
-  try {
-    for await (const event of untilAborted(eventsOf(starting), signal)) {
-      if (event.type === 'finish') {
-        metrics.recordCompletion(event.reason, event.usage, event.metrics);
-        metrics.recordLatency(now() - startMs);
-        yield event;
-        return;
-      }
-      if (deliveryMs !== null) metrics.recordDelivery(now() - deliveryMs);
-      deliveryMs = now();
-      yield event;
-    }
-    throw withoutEnd();
-  } catch (thrown) {
-    // The signal knows better than whatever its abortion made somebody throw.
-    const error = toGatewayError(signal.aborted ? signal.reason : thrown);
-    if (error.code === 'client_gone') metrics.recordBrokenCompletion('abort');
-    else if (error.traits.status >= 500) metrics.recordBrokenCompletion('error');
-    throw error;
-  }
+/** The prompt's ids, which are known once the answer has started. */
+async function promptChunk(answer: StreamedAnswer): Promise<ChatChunkBody> {
+  const { promptIds } = await answer.starting;
+  return { ...deltaChunk(answer.head, 0, {}, answer), prompt_token_ids: [...promptIds] };
 }
 
-async function* eventsOf(starting: Promise<Completion>): AsyncGenerator<CompletionEvent> {
-  yield* (await starting).events;
-}
-
-const withoutEnd = (): GatewayError => toGatewayError(new Error('the answer ended without a finish event'));
-
-/** Waits for the promise, but no longer than the limit. Throws what it throws by then. */
-async function settledWithin(promise: Promise<unknown>, msMax: number): Promise<void> {
-  const timer = new AbortController();
-  try {
-    await Promise.race([promise, wait(msMax, undefined, { signal: timer.signal })]);
-  } finally {
-    timer.abort();
-  }
-}
-
-function answerHead(card: ModelCard, nowMs: number): AnswerHead {
+function answerHead(body: ChatRequestBody, card: ModelCard, nowMs: number): AnswerHead {
   return {
     id: `chatcmpl-${randomUUID().replaceAll('-', '')}`,
     created: Math.floor(nowMs / 1000),
     model: card.id,
     system_fingerprint: `fp_${card.fingerprint ?? 'unknown'}`,
-  };
-}
-
-function createUnknownNote(): (names: readonly string[], request: FastifyRequest) => void {
-  const noted = new Set<string>();
-  return (names, request) => {
-    for (const name of names) {
-      if (noted.size >= unknownNamesMax) return;
-      const shown = name.slice(0, 64);
-      if (noted.has(shown)) continue;
-      noted.add(shown);
-      request.log.info({ field: shown }, 'a request field is not known here and was ignored');
-    }
+    ...(body.service_tier != null && { service_tier: 'default' as const }),
   };
 }

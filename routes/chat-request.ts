@@ -4,13 +4,21 @@
  */
 import type { ChatMessage, CompletionRequest } from '../src/completion.ts';
 import { GatewayError } from '../src/errors.ts';
+import { readSampling } from './sampling-fields.ts';
 import type { ChatRequestBody, ContentBody, MessageBody } from './schemas.ts';
 
-/** Without API keys everybody is one owner. */
-const anonymous = 'anonymous';
-
 /** Throws invalid_request, unsupported_parameter. */
-export function readChatRequest(body: ChatRequestBody, signal: AbortSignal): CompletionRequest {
+export function readChatRequest(
+  body: ChatRequestBody,
+  { owner, signal }: Pick<CompletionRequest, 'owner' | 'signal'>,
+): CompletionRequest {
+  if (body.reasoning_effort != null && body.reasoning_effort !== 'none') {
+    throw new GatewayError(
+      'unsupported_parameter',
+      "The model does not reason; leave 'reasoning_effort' out, or send 'none'.",
+      { param: 'reasoning_effort' },
+    );
+  }
   if (body.stream !== true && body.stream_options != null) {
     throw new GatewayError('invalid_request', "'stream_options' is only allowed with 'stream': true.", {
       param: 'stream_options',
@@ -18,16 +26,10 @@ export function readChatRequest(body: ChatRequestBody, signal: AbortSignal): Com
   }
   return {
     messages: body.messages.map((message, index) => readMessage(message, `messages[${index}]`)),
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    topK: Math.max(0, body.top_k ?? 0),
-    minP: body.min_p ?? 0,
-    seed: readSeed(body.seed ?? null),
+    ...readSampling(body),
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
-    stop: [body.stop ?? []].flat().filter((text) => text !== ''),
     prediction: body.prediction == null ? null : joinText(body.prediction.content, 'prediction.content'),
-    speculation: readSpeculation(body.speculation ?? {}),
-    owner: anonymous,
+    owner,
     signal,
   };
 }
@@ -73,15 +75,4 @@ function joinText(content: ContentBody, path: string): string {
           );
     })
     .join('');
-}
-
-function readSpeculation(
-  body: NonNullable<ChatRequestBody['speculation']>,
-): CompletionRequest['speculation'] {
-  return { drafter: body.drafter ?? 'auto', draftLength: body.draft_length ?? 'auto' };
-}
-
-/** Any integer stands for its lower 64 bits. */
-function readSeed(seed: number | string | null): bigint | null {
-  return seed === null ? null : BigInt.asUintN(64, BigInt(seed));
 }

@@ -2,8 +2,9 @@
  * What the engine reports → the bodies of a chat answer. Pure; the one place where our words become OpenAI's
  * snake_case. All chunks of an answer carry the same head, which some SDKs check.
  */
-import type { CompletionMetrics, Usage } from '../src/completion.ts';
-import type { ChatChunkBody, ChatCompletionBody, MetricsBody, UsageBody } from './schemas.ts';
+import type { FinishEvent } from './answer-events.ts';
+import { metricsBody, sumUsage, usageBody } from './answer-figures.ts';
+import type { ChatChunkBody, ChatCompletionBody } from './schemas.ts';
 
 /** What all bodies of one answer share. */
 export interface AnswerHead {
@@ -12,104 +13,99 @@ export interface AnswerHead {
   readonly created: number;
   readonly model: string;
   readonly system_fingerprint: string;
+  /** Only if the request named a tier. */
+  readonly service_tier?: 'default';
 }
 
-export interface AnswerEnd {
-  readonly reason: 'stop' | 'length';
-  readonly usage: Usage;
-  readonly metrics: CompletionMetrics;
-  readonly seed: bigint;
-}
-
+/** What the request wants to have besides. */
 export interface AnswerOptions {
   readonly withUsage: boolean;
   readonly withMetrics: boolean;
+  readonly withTokenIds: boolean;
+  /** Choices that were asked for. */
+  readonly choices: number;
 }
 
-type Delta = ChatChunkBody['choices'][number]['delta'];
+/** One choice, complete. */
+export interface ChoiceAnswer {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly end: FinishEvent;
+}
+
+type ChunkChoice = ChatChunkBody['choices'][number];
+export type Delta = ChunkChoice['delta'];
 
 export function chatCompletion(
   head: AnswerHead,
-  text: string,
-  end: AnswerEnd,
-  withMetrics: boolean,
+  promptIds: readonly number[],
+  answers: readonly ChoiceAnswer[],
+  { withMetrics, withTokenIds }: AnswerOptions,
 ): ChatCompletionBody {
+  const [only] = answers;
   return {
-    id: head.id,
+    ...head,
     object: 'chat.completion',
-    created: head.created,
-    model: head.model,
-    system_fingerprint: head.system_fingerprint,
-    choices: [
-      {
-        index: 0,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
-        finish_reason: end.reason,
-      },
-    ],
-    usage: usageBody(end.usage),
-    ...(withMetrics && { metrics: metricsBody(end) }),
+    choices: answers.map(({ text, ids, end }, index) => ({
+      index,
+      message: { role: 'assistant', content: text, refusal: null },
+      logprobs: null,
+      finish_reason: end.reason,
+      ...(withTokenIds && { token_ids: [...ids] }),
+      ...(withMetrics && answers.length > 1 && { metrics: metricsBody(end) }),
+    })),
+    usage: usageBody(sumUsage(answers.map(({ end }) => end.usage))),
+    ...(withTokenIds && { prompt_token_ids: [...promptIds] }),
+    ...(withMetrics && answers.length === 1 && { metrics: metricsBody(only!.end) }),
   };
 }
 
+/** A chunk of one choice. `ids`: the tokens of this delta, where they were asked for. */
 export function deltaChunk(
   head: AnswerHead,
+  index: number,
   delta: Delta,
-  { withUsage }: AnswerOptions,
-  finishReason: AnswerEnd['reason'] | null = null,
+  { withUsage, withTokenIds }: AnswerOptions,
+  ids: readonly number[] = [],
+): ChatChunkBody {
+  const tokenIds = withTokenIds && ids.length > 0 ? { token_ids: [...ids] } : {};
+  return chunkOf(head, [{ index, delta, logprobs: null, finish_reason: null, ...tokenIds }], withUsage);
+}
+
+/** The chunk that finishes a choice; it has the choice's metrics if there are several, or nothing comes after it. */
+export function finishChunk(
+  head: AnswerHead,
+  index: number,
+  end: FinishEvent,
+  { withUsage, withMetrics, choices }: AnswerOptions,
+): ChatChunkBody {
+  const several = choices > 1;
+  const choice: ChunkChoice = {
+    index,
+    delta: {},
+    logprobs: null,
+    finish_reason: end.reason,
+    ...(withMetrics && several && { metrics: metricsBody(end) }),
+  };
+  return {
+    ...chunkOf(head, [choice], withUsage),
+    ...(withMetrics && !several && !withUsage && { metrics: metricsBody(end) }),
+  };
+}
+
+/** The last chunk of an answer whose usage was asked for. */
+export function usageChunk(
+  head: AnswerHead,
+  ends: readonly FinishEvent[],
+  { withMetrics, choices }: AnswerOptions,
 ): ChatChunkBody {
   return {
-    id: head.id,
-    object: 'chat.completion.chunk',
-    created: head.created,
-    model: head.model,
-    system_fingerprint: head.system_fingerprint,
-    choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
-    ...(withUsage && { usage: null }),
+    ...chunkOf(head, [], true),
+    usage: usageBody(sumUsage(ends.map(({ usage }) => usage))),
+    ...(withMetrics && choices === 1 && { metrics: metricsBody(ends[0]!) }),
   };
 }
 
-/** The chunk that finishes the choice and, if asked for, the one with the usage; metrics go into the last. */
-export function endChunks(head: AnswerHead, end: AnswerEnd, options: AnswerOptions): ChatChunkBody[] {
-  const finish = deltaChunk(head, {}, options, end.reason);
-  const chunks = options.withUsage
-    ? [finish, { ...finish, choices: [], usage: usageBody(end.usage) }]
-    : [finish];
-  const last = chunks.pop()!;
-  return [...chunks, options.withMetrics ? { ...last, metrics: metricsBody(end) } : last];
-}
-
-function usageBody(usage: Usage): UsageBody {
-  return {
-    prompt_tokens: usage.promptTokens,
-    completion_tokens: usage.completionTokens,
-    total_tokens: usage.promptTokens + usage.completionTokens,
-    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
-    completion_tokens_details: {
-      reasoning_tokens: 0,
-      accepted_prediction_tokens: usage.acceptedPredictionTokens,
-      rejected_prediction_tokens: usage.rejectedPredictionTokens,
-    },
-  };
-}
-
-function metricsBody({ metrics, seed }: AnswerEnd): MetricsBody {
-  return {
-    seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed),
-    time_to_first_token_ms: metrics.timeToFirstTokenMs,
-    generation_ms: metrics.generationMs,
-    queue_ms: metrics.queueMs,
-    tokens_per_second: metrics.tokensPerSecond,
-    rounds: metrics.rounds,
-    drafted_tokens: metrics.draftedTokens,
-    accepted_tokens: metrics.acceptedTokens,
-    mean_accepted_length: metrics.meanAcceptedLength,
-    acceptance_per_position: [...metrics.acceptancePerPosition],
-    link_bytes_per_token: metrics.linkBytesPerToken,
-    link_ms: metrics.linkMs,
-    compute_ms: metrics.computeMs,
-    draft_ms: metrics.draftMs,
-    drafters: { ...metrics.drafters },
-  };
+function chunkOf(head: AnswerHead, choices: ChunkChoice[], withUsage: boolean): ChatChunkBody {
+  return { ...head, object: 'chat.completion.chunk', choices, ...(withUsage && { usage: null }) };
 }

@@ -2,20 +2,11 @@
  * Bodies of requests and answers, once: validator, static type and openapi.yaml come from these objects. A field that
  * is not listed here is decided in unserved-parameters.ts. Nullable means "as if it were not sent", as at OpenAI.
  */
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import { optional, samplingFields, tokensMax } from './sampling-fields.ts';
 
 /** 128 k tokens of text and a prediction as long, JSON-escaped. */
 export const bodyBytesMax = 4 * 2 ** 20;
-/** The detokeniser holds back as much text as the longest stop string. */
-const stopCharsMax = 512;
-/** OpenAI's own bound. */
-const stopsMax = 4;
-/** The longest draft of the engine. */
-const draftTokensMax = 64;
-const tokensMax = 2 ** 31 - 1;
-
-const optional = <T extends TSchema>(schema: T, description: string) =>
-  Type.Optional(Type.Union([schema, Type.Null()], { description }));
 
 const ContentPart = Type.Object(
   { type: Type.String(), text: Type.Optional(Type.String()), refusal: Type.Optional(Type.String()) },
@@ -34,19 +25,11 @@ const Message = Type.Object({
 export type MessageBody = Static<typeof Message>;
 export type ContentBody = Static<typeof Content>;
 
-const Speculation = Type.Object(
-  {
-    drafter: optional(
-      Type.Enum(['auto', 'none', 'ngram', 'lm', 'head']),
-      'What guesses ahead. Default auto.',
-    ),
-    draft_length: optional(
-      Type.Union([Type.Integer({ minimum: 0, maximum: draftTokensMax }), Type.Literal('auto')]),
-      'Most tokens a draft may have; 0 is plain decoding. Default auto.',
-    ),
-  },
-  { additionalProperties: false },
-);
+/** OpenAI's bounds of what a client may note on a request. */
+const metadataPairsMax = 16;
+const metadataKeyCharsMax = 64;
+const metadataValueCharsMax = 512;
+const identifierCharsMax = 512;
 
 export const ChatRequest = Type.Object(
   {
@@ -60,25 +43,7 @@ export const ChatRequest = Type.Object(
       Type.Integer({ minimum: 1, maximum: tokensMax }),
       'Older name of max_completion_tokens, which wins.',
     ),
-    temperature: optional(Type.Number({ minimum: 0, maximum: 2 }), 'Default 1; 0 is greedy.'),
-    top_p: optional(Type.Number({ minimum: 0, maximum: 1 }), 'Default 1.'),
-    top_k: optional(Type.Integer({ minimum: -1, maximum: tokensMax }), 'Default 0, which keeps all, as -1.'),
-    min_p: optional(Type.Number({ minimum: 0, maximum: 1 }), 'Default 0.'),
-    seed: optional(
-      Type.Union([
-        Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 64 }),
-        Type.String({ pattern: '^-?[0-9]{1,20}$' }),
-      ]),
-      '64 bits; as a string of digits where a JSON number is not exact. Default: one is drawn.',
-    ),
-    stop: optional(
-      Type.Union([
-        Type.String({ maxLength: stopCharsMax }),
-        Type.Array(Type.String({ maxLength: stopCharsMax }), { maxItems: stopsMax }),
-      ]),
-      'The answer ends before any of these.',
-    ),
-    n: optional(Type.Literal(1), 'Only one choice.'),
+    ...samplingFields,
     stream: optional(Type.Boolean(), 'Server-sent events. Default false.'),
     stream_options: optional(
       Type.Object({
@@ -90,9 +55,25 @@ export const ChatRequest = Type.Object(
       Type.Object({ type: Type.Literal('content'), content: Content }),
       'Text that is expected somewhere in the answer; it is drafted from, and never changes the answer.',
     ),
-    speculation: optional(
-      Speculation,
-      'Extension: how to draft. Never changes the answer. Adds `metrics` to it.',
+    return_token_ids: optional(Type.Boolean(), 'Extension: adds `prompt_token_ids` and `token_ids`.'),
+    metadata: optional(
+      Type.Record(Type.String(), Type.String({ maxLength: metadataValueCharsMax }), {
+        maxProperties: metadataPairsMax,
+        propertyNames: { maxLength: metadataKeyCharsMax },
+      }),
+      `Notes of the client: at most ${metadataPairsMax} pairs of ${metadataKeyCharsMax} and ${metadataValueCharsMax} characters. Not stored.`,
+    ),
+    store: optional(Type.Boolean(), 'Accepted; answers of chats are not stored.'),
+    user: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
+    safety_identifier: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
+    prompt_cache_key: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
+    service_tier: optional(
+      Type.Enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast']),
+      'There is one tier; the answer says `default`.',
+    ),
+    reasoning_effort: optional(
+      Type.Enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']),
+      'Only `none`: the model answers without reasoning.',
     ),
   },
   { description: 'Other fields of OpenAI are ignored, or refused where they would change the answer.' },
@@ -100,7 +81,7 @@ export const ChatRequest = Type.Object(
 
 export type ChatRequestBody = Static<typeof ChatRequest>;
 
-const UsageBody = Type.Object({
+export const UsageBody = Type.Object({
   prompt_tokens: Type.Integer(),
   completion_tokens: Type.Integer({ description: 'Output tokens, and rejected prediction tokens.' }),
   total_tokens: Type.Integer(),
@@ -114,7 +95,7 @@ const UsageBody = Type.Object({
 
 export type UsageBody = Static<typeof UsageBody>;
 
-const MetricsBody = Type.Object(
+export const MetricsBody = Type.Object(
   {
     seed: Type.Union([Type.Integer(), Type.String()], {
       description: 'The seed that was used; a string of digits where a JSON number is not exact.',
@@ -140,6 +121,8 @@ const MetricsBody = Type.Object(
 export type MetricsBody = Static<typeof MetricsBody>;
 
 const FinishReason = Type.Enum(['stop', 'length']);
+const ServiceTier = Type.Optional(Type.Literal('default'));
+const TokenIds = Type.Optional(Type.Array(Type.Integer()));
 
 export const ChatCompletion = Type.Object({
   id: Type.String(),
@@ -149,7 +132,7 @@ export const ChatCompletion = Type.Object({
   system_fingerprint: Type.String({ description: 'Changes when a logit of the model may.' }),
   choices: Type.Array(
     Type.Object({
-      index: Type.Literal(0),
+      index: Type.Integer(),
       message: Type.Object({
         role: Type.Literal('assistant'),
         content: Type.String(),
@@ -157,9 +140,13 @@ export const ChatCompletion = Type.Object({
       }),
       logprobs: Type.Null(),
       finish_reason: FinishReason,
+      token_ids: TokenIds,
+      metrics: Type.Optional(MetricsBody),
     }),
   ),
   usage: UsageBody,
+  service_tier: ServiceTier,
+  prompt_token_ids: TokenIds,
   metrics: Type.Optional(MetricsBody),
 });
 
@@ -173,15 +160,19 @@ export const ChatChunk = Type.Object({
   system_fingerprint: Type.String(),
   choices: Type.Array(
     Type.Object({
-      index: Type.Literal(0),
+      index: Type.Integer(),
       delta: Type.Object({
         role: Type.Optional(Type.Literal('assistant')),
         content: Type.Optional(Type.String()),
       }),
       logprobs: Type.Null(),
       finish_reason: Type.Union([FinishReason, Type.Null()]),
+      token_ids: TokenIds,
+      metrics: Type.Optional(MetricsBody),
     }),
   ),
+  service_tier: ServiceTier,
+  prompt_token_ids: TokenIds,
   usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
   metrics: Type.Optional(MetricsBody),
 });

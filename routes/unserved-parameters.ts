@@ -35,6 +35,7 @@ const refused: Readonly<Record<string, Harmless>> = {
   audio: never,
   web_search_options: never,
   moderation: never,
+  verbosity: isOneOf('medium'),
   // What clients of vLLM and llama.cpp send
   repetition_penalty: isOneOf(1),
   length_penalty: isOneOf(1),
@@ -64,17 +65,9 @@ const refused: Readonly<Record<string, Harmless>> = {
 };
 
 const ignored: ReadonlySet<string> = new Set([
-  'user',
-  'metadata',
-  'store',
-  'service_tier',
-  'safety_identifier',
-  'prompt_cache_key',
   'prompt_cache_options',
   'prompt_cache_retention',
   'parallel_tool_calls',
-  'reasoning_effort',
-  'verbosity',
 ]);
 
 const served: ReadonlySet<string> = new Set(Object.keys(ChatRequest.properties));

@@ -51,7 +51,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
       }
     }
     this.tokens += deltas.length;
-    this.enqueue({ type: 'text', deltas });
+    this.enqueue({ type: 'text', deltas, ids: Array.from(ids.subarray(0, deltas.length)) });
     return cut;
   }
 
@@ -64,7 +64,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
       // What was held back (half a character, the beginning of a stop string) belongs to the answer after all.
       const last = this.stops.push(this.detokenizer.flush());
       const rest = last.stopped ? last.text : last.text + this.stops.flush();
-      if (rest !== '') this.enqueue({ type: 'text', deltas: [rest] });
+      if (rest !== '') this.enqueue({ type: 'text', deltas: [rest], ids: [] });
     }
     this.enqueue(this.options.finish(reason, stats, this.tokens));
     this.outcome = 'ended';

@@ -3,12 +3,13 @@
  * Strings live here and in text/ only; below this file there are token ids, above it JSON.
  */
 
+import { choiceSeed } from '../shards/noise.ts';
 import { AnswerSink } from './answer-sink.ts';
 import { completionMetrics } from './completion-metrics.ts';
 import type { DraftPolicy } from './drafting/drafter.ts';
 import type { Scheduler } from './engine/scheduler.ts';
 import { GatewayError } from './errors.ts';
-import type { ChatTemplate } from './text/chat-template.ts';
+import type { PromptEncoder } from './prompt-encoder.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
 
 export interface ChatMessage {
@@ -18,6 +19,10 @@ export interface ChatMessage {
 
 export interface CompletionRequest {
   readonly messages: readonly ChatMessage[];
+  /** The prompt as it is, at least one id; `messages` are then not looked at. */
+  readonly promptIds?: readonly number[];
+  /** Answers to the one prompt, each from a seed of its own; the first is that of a single answer. Left out: 1. */
+  readonly choices?: number;
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
@@ -71,7 +76,12 @@ export interface CompletionMetrics {
  * character, or that may begin a stop string, has delta '' and its text comes with a later one.
  */
 export type CompletionEvent =
-  | { readonly type: 'text'; readonly deltas: readonly string[] }
+  | {
+      readonly type: 'text';
+      readonly deltas: readonly string[];
+      /** The tokens, as many as deltas, or none where text was only held back until now. */
+      readonly ids: readonly number[];
+    }
   | {
       readonly type: 'finish';
       readonly reason: 'stop' | 'length';
@@ -82,8 +92,11 @@ export type CompletionEvent =
 
 /** A started answer. Iterating drives nothing: the session runs on; leaving the loop or aborting ends it. */
 export interface Completion {
-  readonly promptTokens: number;
+  readonly promptIds: readonly number[];
+  /** The first choice, or the only one. */
   readonly events: AsyncIterable<CompletionEvent>;
+  /** All choices, by index. */
+  readonly choices: readonly AsyncIterable<CompletionEvent>[];
 }
 
 /** What the routes are handed. `start` throws GatewayError: context_length_exceeded, queue_full, model_loading, … */
@@ -94,63 +107,90 @@ export interface CompletionService {
 export interface CompletionServiceOptions {
   readonly scheduler: Scheduler;
   readonly tokenizer: Tokenizer;
-  readonly template: ChatTemplate;
-  /** Positions that a session may use: prompt and answer together. */
-  readonly contextLength: number;
+  readonly prompts: PromptEncoder;
   /** Source of seeds for requests that bring none. */
   readonly randomSeed: () => bigint;
 }
 
 export function createCompletionService(options: CompletionServiceOptions): CompletionService {
-  const { scheduler, tokenizer, template, contextLength } = options;
+  const { prompts } = options;
   return {
     async start(request) {
-      const promptIds = template.encodeChat(request.messages);
-      const maxTokens = tokenBudget(promptIds.length, request.maxTokens, contextLength);
+      const promptIds = request.promptIds ?? prompts.encodeChat(request.messages);
+      const maxTokens = tokenBudget(promptIds.length, request.maxTokens, prompts.contextLength);
       const seed = BigInt.asUintN(64, request.seed ?? options.randomSeed());
-      const left = new AbortController();
-      const sink = new AnswerSink({
-        tokenizer,
-        stop: request.stop,
-        onLeave: () => left.abort(),
-        finish: (reason, stats, completionTokens) => ({
-          type: 'finish',
-          reason,
-          usage: {
-            promptTokens: promptIds.length,
-            // OpenAI bills rejected prediction tokens as completion tokens; without a prediction there are none.
-            completionTokens: completionTokens + stats.rejectedPredictionTokens,
-            cachedTokens: 0,
-            acceptedPredictionTokens: stats.acceptedPredictionTokens,
-            rejectedPredictionTokens: stats.rejectedPredictionTokens,
-          },
-          metrics: completionMetrics(stats, completionTokens),
-          seed,
-        }),
-      });
-      scheduler.submit({
-        promptIds,
-        sampling: {
-          temperature: request.temperature,
-          topK: request.topK,
-          topP: request.topP,
-          minP: request.minP,
-          seed: { low: Number(seed & 0xffffffffn), high: Number(seed >> 32n) },
-        },
-        maxTokens,
-        minTokens: 0,
-        ignoreEos: false,
-        eosIds: tokenizer.eosIds,
-        prediction:
-          request.prediction === null ? null : Uint32Array.from(tokenizer.encodeText(request.prediction)),
-        speculation: request.speculation,
-        owner: request.owner,
-        signal: AbortSignal.any([request.signal, left.signal]),
-        sink,
-      });
-      return { promptTokens: promptIds.length, events: sink };
+      const prediction = request.prediction === null ? null : prompts.encodePrediction(request.prediction);
+      // A choice that finds no place takes the others' places back.
+      const refused = new AbortController();
+      const signal = AbortSignal.any([request.signal, refused.signal]);
+      try {
+        const choices = Array.from({ length: request.choices ?? 1 }, (_, choice) =>
+          startChoice({ request, promptIds, maxTokens, prediction, seed, choice, signal }, options),
+        );
+        return { promptIds, events: choices[0]!, choices };
+      } catch (error) {
+        refused.abort(error);
+        throw error;
+      }
     },
   };
+}
+
+interface Choice {
+  readonly request: CompletionRequest;
+  readonly promptIds: readonly number[];
+  readonly maxTokens: number;
+  readonly prediction: Uint32Array | null;
+  /** Of the whole request. */
+  readonly seed: bigint;
+  readonly choice: number;
+  readonly signal: AbortSignal;
+}
+
+function startChoice(
+  { request, promptIds, maxTokens, prediction, seed, choice, signal }: Choice,
+  { scheduler, tokenizer }: CompletionServiceOptions,
+): AnswerSink {
+  const left = new AbortController();
+  const sink = new AnswerSink({
+    tokenizer,
+    stop: request.stop,
+    onLeave: () => left.abort(),
+    finish: (reason, stats, completionTokens) => ({
+      type: 'finish',
+      reason,
+      usage: {
+        promptTokens: promptIds.length,
+        // OpenAI bills rejected prediction tokens as completion tokens; without a prediction there are none.
+        completionTokens: completionTokens + stats.rejectedPredictionTokens,
+        cachedTokens: 0,
+        acceptedPredictionTokens: stats.acceptedPredictionTokens,
+        rejectedPredictionTokens: stats.rejectedPredictionTokens,
+      },
+      metrics: completionMetrics(stats, completionTokens),
+      seed,
+    }),
+  });
+  scheduler.submit({
+    promptIds,
+    sampling: {
+      temperature: request.temperature,
+      topK: request.topK,
+      topP: request.topP,
+      minP: request.minP,
+      seed: choiceSeed({ low: Number(seed & 0xffffffffn), high: Number(seed >> 32n) }, choice),
+    },
+    maxTokens,
+    minTokens: 0,
+    ignoreEos: false,
+    eosIds: tokenizer.eosIds,
+    prediction,
+    speculation: request.speculation,
+    owner: request.owner,
+    signal: AbortSignal.any([signal, left.signal]),
+    sink,
+  });
+  return sink;
 }
 
 /** How many tokens the answer may have. Throws context_length_exceeded. */

@@ -45,6 +45,7 @@ test('defaults are those of OpenAI', async (t) => {
     seed: null,
     maxTokens: null,
     stop: [],
+    choices: 1,
     prediction: null,
     speculation: { drafter: 'auto', draftLength: 'auto' },
     owner: 'anonymous',
@@ -163,7 +164,22 @@ test('invalid values are refused with the path of the field', async (t) => {
     [{ stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop', /NOT have more than 4 items/],
     [{ stop: [1] }, 'stop[0]', /must be a string/],
     [{ stop: 5 }, 'stop', /must be a string or an array/],
-    [{ n: 2 }, 'n', /must be 1/],
+    [{ n: 17 }, 'n', /must be <= 16/],
+    [{ n: 0 }, 'n', /must be >= 1/],
+    [{ reasoning_effort: 'high' }, 'reasoning_effort', /does not reason/],
+    [{ reasoning_effort: 'huge' }, 'reasoning_effort', /one of none, minimal/],
+    [{ verbosity: 'low' }, 'verbosity', /not supported/],
+    [{ service_tier: 'gold' }, 'service_tier', /one of auto, default/],
+    [{ store: 'yes' }, 'store', /must be a boolean/],
+    [{ user: 'x'.repeat(513) }, 'user', /more than 512/],
+    [{ metadata: { a: 1 } }, 'metadata.a', /must be a string/],
+    [{ metadata: { a: 'x'.repeat(513) } }, 'metadata.a', /more than 512/],
+    [{ metadata: { ['k'.repeat(65)]: 'x' } }, 'metadata', /64/],
+    [
+      { metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'v'])) },
+      'metadata',
+      /more than 16/,
+    ],
     [{ stream: 'yes' }, 'stream', /must be a boolean/],
     [{ stream_options: { include_usage: true } }, 'stream_options', /only allowed/],
     [{ model: 5 }, 'model', /must be a string/],
@@ -263,4 +279,39 @@ test('the SDK with default settings succeeds on its second try', async (t) => {
   const completion = await client.chat.completions.create(chat, { maxRetries: 2 });
   assert.equal(completion.choices[0]!.message.content, 'Hello wörld!');
   assert.equal(tries, 2);
+});
+
+test('n choices share one prompt and are told apart by index', async (t) => {
+  const { body, request } = await post(t, { n: 3, speculation: {}, return_token_ids: true });
+  assert.ok(Value.Check(ChatCompletion, body));
+  assert.equal(request!.choices, 3);
+  assert.deepEqual(
+    body.choices.map(({ index }: { index: number }) => index),
+    [0, 1, 2],
+  );
+  assert.deepEqual([body.usage.prompt_tokens, body.usage.completion_tokens], [7, 15]);
+  assert.deepEqual(body.prompt_token_ids, [1, 2, 3, 4, 5, 6, 7]);
+  for (const choice of body.choices) {
+    assert.equal(choice.message.content, 'Hello wörld!');
+    assert.deepEqual(choice.token_ids, [100, 101, 102, 103, 104]);
+    assert.equal(choice.metrics.rounds, 2);
+  }
+  assert.ok(!('metrics' in body));
+});
+
+test('what a client notes on a request is taken, and the tier that served it is told', async (t) => {
+  const notes = {
+    metadata: { a: 'x'.repeat(512), ['k'.repeat(64)]: '' },
+    user: 'u',
+    safety_identifier: 's',
+    store: true,
+    service_tier: 'flex',
+    reasoning_effort: 'none',
+    verbosity: 'medium',
+    prompt_cache_key: 'p',
+  };
+  const { answer, body } = await post(t, notes);
+  assert.equal(answer.statusCode, 200);
+  assert.equal(body.service_tier, 'default');
+  assert.ok(!('service_tier' in (await post(t, {})).body));
 });

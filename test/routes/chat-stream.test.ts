@@ -221,3 +221,47 @@ test('closing the app ends answers in the making, even if the engine does not li
   await closed;
   assert.ok(Date.now() - before < 1000);
 });
+
+test('choices of a stream have a role, their deltas and a finish each, and one usage at the end', async (t) => {
+  const { chunks, data } = await streamed(t, {
+    n: 3,
+    stream_options: { include_usage: true },
+    return_token_ids: true,
+    speculation: {},
+  });
+  assert.equal(data.at(-1), '[DONE]');
+  for (const chunk of chunks) assert.ok(Value.Check(ChatChunk, chunk));
+  for (const index of [0, 1, 2]) {
+    const own = chunks.flatMap((chunk) => chunk.choices).filter((choice) => choice.index === index);
+    assert.equal(own[0]!.delta.role, 'assistant');
+    assert.equal(own.filter(({ delta }) => delta.role !== undefined).length, 1);
+    assert.equal(own.map(({ delta }) => delta.content ?? '').join(''), 'Hello wörld!');
+    assert.deepEqual(
+      own.flatMap(({ token_ids }) => token_ids ?? []),
+      [100, 101, 102, 103, 104],
+    );
+    assert.deepEqual([own.at(-1)!.finish_reason, own.at(-1)!.metrics!.rounds], ['stop', 2]);
+  }
+  const prompts = chunks.filter((chunk) => chunk.prompt_token_ids !== undefined);
+  assert.deepEqual(
+    prompts.map((chunk) => chunk.prompt_token_ids),
+    [[1, 2, 3, 4, 5, 6, 7]],
+  );
+  assert.deepEqual([chunks.at(-1)!.choices, chunks.at(-1)!.usage!.completion_tokens], [[], 15]);
+});
+
+test('choices of a stream come as they are ready', async (t) => {
+  const answer = { rounds: [['a'], ['b'], ['c']], roundMs: 5 };
+  const { chunks } = await streamed(t, { n: 2 }, { answer });
+  const order = chunks.flatMap((chunk) => chunk.choices).map(({ index }) => index);
+  assert.deepEqual(order.toSorted(), [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+  assert.ok(order.indexOf(1, 2) < order.lastIndexOf(0), `one after the other: ${order}`);
+});
+
+test('a choice that fails ends the whole answer, and the others with it', async (t) => {
+  const { client, completions } = await listenEdge(t, {
+    answer: { rounds: [['a']], failure: new GatewayError('shard_lost', 'Lost.') },
+  });
+  await assert.rejects(() => client.chat.completions.create({ ...chat, n: 2 }), OpenAI.APIError);
+  await eventually(() => completions.ended === 2, 'both choices ended');
+});

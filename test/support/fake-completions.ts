@@ -59,7 +59,8 @@ export function fakeCompletions(answer: FakeAnswer | (() => FakeAnswer)): FakeCo
       const script = typeof answer === 'function' ? answer() : answer;
       if (script.startMs !== undefined) await wait(script.startMs);
       if (script.refusal !== undefined) throw script.refusal;
-      return { promptTokens: 7, events: play(script, request, service) };
+      const choices = Array.from({ length: request.choices ?? 1 }, () => play(script, request, service));
+      return { promptIds: request.promptIds ?? [1, 2, 3, 4, 5, 6, 7], events: choices[0]!, choices };
     },
   };
   return service;
@@ -70,11 +71,14 @@ async function* play(
   request: CompletionRequest,
   service: FakeCompletions,
 ): AsyncGenerator<CompletionEvent> {
+  let said = 0;
   try {
     for (const deltas of script.rounds) {
       if (script.roundMs !== undefined) await wait(script.roundMs, undefined, { signal: request.signal });
       service.pulled += 1;
-      yield { type: 'text', deltas };
+      const ids = deltas.map((_, index) => 100 + said + index);
+      said += deltas.length;
+      yield { type: 'text', deltas, ids };
     }
     if (script.hangs === true) await new Promise(() => {});
     if (script.failure !== undefined) throw script.failure;

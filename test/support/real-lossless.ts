@@ -52,7 +52,7 @@ function promptsFor(serving: Serving, count: number): number[][] {
   return losslessPrompts
     .slice(0, count)
     .map((text, i) =>
-      serving.template.encodeChat([{ role: 'user', content: i % 4 === 2 ? preamble + text : text }]),
+      serving.prompts.encodeChat([{ role: 'user', content: i % 4 === 2 ? preamble + text : text }]),
     );
 }
 
