@@ -3,6 +3,7 @@
  * probabilities as f16. Both ends renormalise the same pairs in the same order in f64, and the drafter draws from
  * exactly that; so truncation and rounding cost acceptance, never the law of the output.
  */
+import { gumbel, positionKey, type Seed, tokenBits } from './noise.ts';
 
 /** Pairs of one draft token: beyond 320 the published acceptance gains nothing. */
 export const draftPairsMax = 320;
@@ -22,6 +23,22 @@ export function pointMass(id: number): SparseProbs {
   return { ids: Uint32Array.of(id), probs: Float32Array.of(1) };
 }
 
+/** The id that the position's noise draws from these pairs: with the noise of the target, so that both agree often. */
+export function drawSparse(pairs: SparseProbs, seed: Seed, position: number): number {
+  const key = positionKey(seed, position);
+  let bestId = pairs.ids[0]!;
+  let best = -Infinity;
+  for (const [i, prob] of normalised(pairs).entries()) {
+    const id = pairs.ids[i]!;
+    const value = Math.log(prob) + gumbel(tokenBits(key, id));
+    if (value > best || (value === best && id < bestId)) {
+      best = value;
+      bestId = id;
+    }
+  }
+  return bestId;
+}
+
 /** Probabilities that sum to 1, in the order of the pairs. */
 export function normalised({ probs }: SparseProbs): Float64Array {
   let sum = 0;
@@ -30,13 +47,14 @@ export function normalised({ probs }: SparseProbs): Float64Array {
 }
 
 /**
- * The `pairs` likeliest of probabilities [ids] (ties: lower id), rounded to f16; what rounds to zero is dropped, the
- * likeliest never is.
+ * The `pairs` likeliest of probabilities [ids] (ties: lower id), rounded to f16; what rounds to zero is dropped. If
+ * everything does, the likeliest id has all.
  */
 export function truncated(ids: Uint32Array, probs: Float64Array, pairs: number): SparseProbs {
   const order = likeliestIndices(ids, probs, Math.min(pairs, draftPairsMax));
   const rounded = order.map((index) => Math.f16round(probs[index]!));
-  const kept = Math.max(1, rounded.filter((prob) => prob > 0).length);
+  const kept = rounded.filter((prob) => prob > 0).length;
+  if (kept === 0) return pointMass(ids[order[0]!]!);
   return {
     ids: Uint32Array.from(order.slice(0, kept), (index) => ids[index]!),
     probs: Float32Array.from(rounded.slice(0, kept)),

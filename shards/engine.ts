@@ -9,6 +9,7 @@ import type { SparseProbs } from './draft-probs.ts';
 import type { LogprobRows } from './logprobs.ts';
 import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
+import type { Verification } from './verification.ts';
 import type { Verdict } from './verify.ts';
 
 /** What the tail alone needs to know of a session (the verdict stream's OPEN frame). */
@@ -28,6 +29,8 @@ export interface TailOptions {
   readonly logitBias?: readonly LogitBias[];
   /** Alternatives per token, 0 to logprobsTopMax; left out: no log-probabilities in verdicts. */
   readonly logprobs?: number;
+  /** Left out: coupled. */
+  readonly verification?: Verification;
 }
 
 /** Added to the logit of one id, -100 to 100. */

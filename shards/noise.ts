@@ -45,6 +45,9 @@ export function gumbel(bits: number): number {
   return -Math.log(-Math.log1p(-(bits + 0.5) / 4294967296));
 }
 
+/** Decisions at a position that must not depend on one another, nor on the noise that drew a draft. */
+export const uniformStreams = { accept: 0, choose: 1, slack: 2 } as const;
+
 /** Uniform in (0, 1) for decisions beside the token noise (keyed apart by `stream`). */
 export function uniform(seed: Seed, position: number, stream: number): number {
   return (mix(positionKey(seed, position) ^ Math.imul(stream + 1, 0x27d4eb2f)) + 0.5) / 4294967296;

@@ -3,6 +3,8 @@
  * expected; the one on the verdict stream tells the tail alone how to choose tokens. Inner workers never see
  * sampling, prompts or text. Both are JSON, strict and bounded.
  */
+
+import { draftPairsMax } from './draft-probs.ts';
 import type { Adoption, LogitBias, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
 import {
@@ -33,6 +35,12 @@ import { type Identity, type LayerRange, quantisations } from './manifest.ts';
 import { encodeJson } from './messages.ts';
 import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
+import type {
+  AdaptiveVerification,
+  CoupledVerification,
+  RejectionVerification,
+  Verification,
+} from './verification.ts';
 
 /** One worker after the receiver of an OPEN. */
 export interface RouteHop {
@@ -79,6 +87,10 @@ const originLengthMax = 256;
 /** A repetition penalty outside of these leaves nothing of a logit's meaning. */
 const repetitionMin = 0.01;
 const repetitionMax = 100;
+/** Slack of adaptive verification: beyond it the draft writes the answer. */
+export const tauMax = 0.9;
+/** A ratio of entropies that nothing exceeds. */
+export const lambda1Max = 1e6;
 const u32Max = 0xffffffff;
 
 /** Checks that `value` is an origin: http or https, no path, query or user. Throws bad_frame. */
@@ -114,6 +126,23 @@ const readChainOpen = object<ChainOpen>({
   adopt: nullable(object<Adoption>({ donor: text(64, sessionPattern), length: integer(0, positionMax) })),
 });
 
+const readModes = {
+  coupled: object<CoupledVerification>({ mode: oneOf(['coupled']) }),
+  rejection: object<RejectionVerification>({ mode: oneOf(['rejection']), topK: integer(1, draftPairsMax) }),
+  adaptive: object<AdaptiveVerification>({
+    mode: oneOf(['adaptive']),
+    tau: finite(0, tauMax),
+    lambda1: finite(0, lambda1Max),
+    lambda2: finite(0, 1),
+    lambda3: finite(0, 1),
+  }),
+};
+
+const readVerification: Reader<Verification> = (value, path) => {
+  const mode = typeof value === 'object' && value !== null && 'mode' in value ? value.mode : undefined;
+  return readModes[oneOf(['coupled', 'rejection', 'adaptive'])(mode, `${path}.mode`)](value, path);
+};
+
 const readTailOpen = object<TailOpen>({
   sampling: object<Sampling>({
     temperature: finite(0, 100),
@@ -137,6 +166,7 @@ const readTailOpen = object<TailOpen>({
     list(object<LogitBias>({ id: integer(0, u32Max), bias: finite(-100, 100) }), logitBiasMax),
   ),
   logprobs: optional(integer(0, logprobsTopMax)),
+  verification: optional(readVerification),
 });
 
 /** Throws ShardError bad_request for what the other end would refuse: the caller's mistake, told before it travels. */

@@ -37,6 +37,32 @@ export function chooseToken(row: Float32Array, sampling: Sampling, position: num
     : perturbedArgmaxOf(row, sampling.temperature, key, kept);
 }
 
+/** Law that chooseToken draws from: probabilities [V], zero for ids that a filter has taken out. Sums to 1. */
+export function targetProbs(row: Float32Array, sampling: Sampling): Float64Array {
+  if (sampling.temperature <= 0) {
+    const certain = new Float64Array(row.length);
+    certain[argmax(row)] = 1;
+    return certain;
+  }
+  const weights = relativeWeights(row, sampling.temperature);
+  const kept = keptIds(row, sampling);
+  if (kept === null) return divided(weights, totalMass(weights));
+  const probs = new Float64Array(row.length);
+  for (const id of kept) probs[id] = weights[id]!;
+  return divided(probs, massOf(kept, weights));
+}
+
+/** The model's own law [V]: temperature 1, no filter. */
+export function softmax(row: Float32Array): Float64Array {
+  const weights = relativeWeights(row, 1);
+  return divided(weights, totalMass(weights));
+}
+
+function divided(weights: Float64Array, by: number): Float64Array {
+  for (let id = 0; id < weights.length; id++) weights[id]! /= by;
+  return weights;
+}
+
 export function argmax(row: Float32Array): number {
   let best = 0;
   for (let id = 1; id < row.length; id++) if (row[id]! > row[best]!) best = id;
@@ -119,18 +145,18 @@ function nucleusLength(ids: Uint32Array, weights: Float64Array, topP: number, of
  */
 function likeliest(weights: Float64Array, need: { limit: number; topP: number; minP: number }): Uint32Array {
   const byTopK = need.limit < weights.length;
+  let ids: Uint32Array = new Uint32Array(0);
+  // At cut-off 0 every id is inside.
   for (const cutoff of [1e-3, 1e-6, 1e-12, 0]) {
-    const ids = idsAbove(weights, cutoff);
+    ids = idsAbove(weights, cutoff);
     const enough =
-      cutoff === 0 ||
       (byTopK && ids.length >= need.limit) ||
       (need.minP >= cutoff && need.topP >= 1) ||
       (!byTopK && need.topP < 1 && massOf(ids, weights) >= need.topP * totalMass(weights));
-    if (!enough) continue;
-    ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
-    return ids.subarray(0, Math.min(ids.length, need.limit));
+    if (enough) break;
   }
-  throw new Error('unreachable: the cut-off 0 keeps every id');
+  ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
+  return ids.subarray(0, need.limit);
 }
 
 function idsAbove(weights: Float64Array, cutoff: number): Uint32Array {

@@ -7,8 +7,9 @@ import type { ForwardPass, PassResult, TailOptions } from './engine.ts';
 import type { HeadOutput } from './executor.ts';
 import { type LogitStep, logitSteps } from './logit-steps.ts';
 import { collectLogprobs, type LogprobRows } from './logprobs.ts';
-import { chooseToken, needsLogits } from './sampler.ts';
+import { needsLogits } from './sampler.ts';
 import { TokenHistory } from './token-history.ts';
+import { createVerifier, type Verification, weighsLogits } from './verification.ts';
 import { type Verdict, verify } from './verify.ts';
 
 /** What a pass is answered with. */
@@ -57,6 +58,7 @@ export class TailSession {
     const logits =
       options.logprobs !== undefined ||
       needsLogits(options.sampling) ||
+      weighsLogits(verificationOf(options)) ||
       this.#steps.some(({ until }) => output < until);
     return { want: logits ? 'logits' : 'argmax', headFrom };
   }
@@ -70,33 +72,50 @@ export class TailSession {
     return { verdict: this.#verdict(pass, rows, options) };
   }
 
-  #verdict({ position, ids, headFrom }: ForwardPass, rows: HeadRows, options: TailOptions): Verdict {
+  #verdict(pass: ForwardPass, rows: HeadRows, options: TailOptions): Verdict {
+    const { position, ids, headFrom, draftProbs } = pass;
+    const draft = ids.subarray(headFrom + 1);
+    const verifier = createVerifier(verificationOf(options), options.sampling);
     const logprobs = options.logprobs === undefined ? null : collectLogprobs(options.logprobs);
     // Row r sits at position + headFrom + r and yields the token after it, which draft[r] has guessed.
     const first = position + headFrom + 1;
     const verdict = verify({
-      draft: ids.subarray(headFrom + 1),
+      draft,
       chooseAt: (row) => {
         if (rows.argmax !== null) return rows.argmax[row]!;
         const logits = logitsOf(rows, row, ids.length - headFrom);
         const raw = logprobs !== null && this.#steps.length > 0 ? logits.slice() : logits;
-        const id = this.#choose(options, logits, first + row);
+        this.#applySteps(options, logits, first + row);
+        const id = verifier.choose({
+          logits,
+          position: first + row,
+          drafted: draft[row] ?? null,
+          pairs: draftProbs?.[row] ?? null,
+        });
         logprobs?.add(raw, id);
         return id;
       },
       eosIds: options.ignoreEos ? [] : options.eosIds,
     });
-    return logprobs === null ? verdict : { ...verdict, logprobs: logprobs.rows() };
+    const leniency = verifier.leniency();
+    return {
+      ...verdict,
+      ...(logprobs !== null && { logprobs: logprobs.rows() }),
+      ...(leniency !== null && { leniency }),
+    };
   }
 
-  #choose(options: TailOptions, logits: Float32Array, position: number): number {
+  #applySteps(options: TailOptions, logits: Float32Array, position: number): void {
     const output = position - options.promptLength;
     const steps = this.#steps.filter(({ until }) => output < until);
     // Asked only after all rows before were right, so the ids before are the committed ones.
     if (steps.length > 0) this.history.tell(position);
     for (const step of steps) step.apply(logits, output);
-    return chooseToken(logits, options.sampling, position);
   }
+}
+
+function verificationOf({ verification = { mode: 'coupled' } }: TailOptions): Verification {
+  return verification;
 }
 
 /** Row r yields the token after it, which is ids[r + 1]; the last row's is not known yet. */

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gumbel, positionKey, tokenBits } from '../../shards/noise.ts';
-import { argmax, chooseToken, greedy, type Sampling } from '../../shards/sampler.ts';
+import { argmax, chooseToken, greedy, type Sampling, softmax, targetProbs } from '../../shards/sampler.ts';
+import { assertFollows } from '../support/chi-square.ts';
 
 function rowOf(length: number, seed: number, scale = 3): Float32Array {
   let s = seed;
@@ -34,12 +35,6 @@ function exactDistribution(row: Float32Array, s: Sampling): number[] {
   if (s.minP > 0) kept = kept.filter((id, i) => i === 0 || weight(id) >= s.minP);
   const total = kept.reduce((sum, id) => sum + weight(id), 0);
   return [...row.keys()].map((id) => (kept.includes(id) ? weight(id) / total : 0));
-}
-
-/** Upper 0.1 % point of chi-square, Wilson-Hilferty. */
-function chiSquareLimit(degrees: number): number {
-  const t = 1 - 2 / (9 * degrees) + 3.09 * Math.sqrt(2 / (9 * degrees));
-  return degrees * t ** 3;
 }
 
 test('chooseToken at temperature 0 is the argmax, ties to the lower id', () => {
@@ -88,16 +83,27 @@ for (const [name, part] of Object.entries({
     const expected = exactDistribution(row, s);
     const counts = new Array<number>(row.length).fill(0);
     for (let position = 0; position < draws; position++) counts[chooseToken(row, s, position)]!++;
-    let statistic = 0;
-    let cells = 0;
-    for (let id = 0; id < row.length; id++) {
-      if (expected[id] === 0) {
-        assert.equal(counts[id], 0, `id ${id} is outside the kept set`);
-        continue;
-      }
-      cells++;
-      statistic += (counts[id]! - expected[id]! * draws) ** 2 / (expected[id]! * draws);
-    }
-    assert.ok(statistic < chiSquareLimit(cells - 1), `chi-square ${statistic} over ${cells} cells`);
+    assertFollows(counts, expected);
   });
 }
+
+test('targetProbs is the law that chooseToken draws from', () => {
+  const row = rowOf(60, 5);
+  for (const part of [{}, { topK: 7 }, { topP: 0.7, temperature: 0.6 }, { minP: 0.1, topK: 30 }]) {
+    const expected = exactDistribution(row, sampling(part));
+    for (const [id, prob] of targetProbs(row, sampling(part)).entries()) {
+      assert.ok(Math.abs(prob - expected[id]!) < 1e-12, `id ${id}: ${prob} for ${expected[id]}`);
+    }
+  }
+  const certain = targetProbs(row, greedy);
+  assert.equal(certain[argmax(row)], 1);
+  assert.equal(
+    certain.reduce((sum, prob) => sum + prob),
+    1,
+  );
+});
+
+test('softmax is the law at temperature 1 without filters', () => {
+  const row = rowOf(60, 6);
+  assert.deepEqual(softmax(row), targetProbs(row, sampling({})));
+});

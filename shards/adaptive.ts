@@ -1,0 +1,73 @@
+/**
+ * Adaptive verification of one draft token: a reconstruction of DSD (arXiv 2511.11733), whose own rule is not public.
+ * Tokens that matter (key) are verified strictly; the others get slack tau. Not lossless: for sampling and without
+ * key tokens the law is (1 - tau) target + tau draft, so it lies within tau TV(target, draft) of the target's.
+ */
+import { normalised, type SparseProbs } from './draft-probs.ts';
+
+export interface AdaptiveLimits {
+  /** Slack of tokens that are not key, [0, 1); 0 is the lossless path. */
+  readonly tau: number;
+  /** Key: the target is so many times less sure than the draft (ratio of entropies). */
+  readonly lambda1: number;
+  /** Key: the target prefers another token by so much probability. */
+  readonly lambda2: number;
+  /** Key: target and draft have less than this share of their mass in common. */
+  readonly lambda3: number;
+}
+
+/** Below this entropy (nats) a draft counts as this unsure: ratios of nothing to nothing say nothing. */
+const draftEntropyMin = 0.1;
+
+export interface AdaptiveRow {
+  /** [V] */
+  readonly targetProbs: Float64Array;
+  readonly drafted: number;
+  /** Law of the draft, or null for a point mass: then there is no entropy to compare. */
+  readonly pairs: SparseProbs | null;
+}
+
+export interface Slack {
+  /** Of this token: tau, or 0 if it is key. */
+  readonly slack: number;
+  /** By how much the law at this position may differ from the target's at most. */
+  readonly distortion: number;
+}
+
+/** How much of a mismatch may be let through at one row. */
+export function slackOf({ targetProbs, drafted, pairs }: AdaptiveRow, limits: AdaptiveLimits): Slack {
+  const common = pairs === null ? targetProbs[drafted]! : commonMass(targetProbs, pairs);
+  const unsure =
+    pairs !== null &&
+    entropy(targetProbs) > limits.lambda1 * Math.max(entropy(normalised(pairs)), draftEntropyMin);
+  // These two do not look at the token, so they hold for the whole position.
+  if (unsure || common < limits.lambda3) return { slack: 0, distortion: 0 };
+  const distortion = limits.tau * Math.max(0, 1 - common);
+  const own = targetProbs[drafted]!;
+  // What a filter, a bias or a mask has taken out is never let in.
+  const key = own === 0 || largest(targetProbs) - own > limits.lambda2;
+  return { slack: key ? 0 : limits.tau, distortion };
+}
+
+/** Greedy: is the drafted token as good as the likeliest, within the slack? */
+export function withinGap({ targetProbs, drafted }: AdaptiveRow, slack: number): boolean {
+  return slack > 0 && largest(targetProbs) - targetProbs[drafted]! <= slack / (1 - slack);
+}
+
+function commonMass(targetProbs: Float64Array, pairs: SparseProbs): number {
+  const draftProbs = normalised(pairs);
+  return pairs.ids.reduce((sum, id, i) => sum + Math.min(targetProbs[id]!, draftProbs[i]!), 0);
+}
+
+/** In nats. */
+function entropy(probs: Float64Array): number {
+  let sum = 0;
+  for (const prob of probs) if (prob > 0) sum -= prob * Math.log(prob);
+  return sum;
+}
+
+function largest(probs: Float64Array): number {
+  let best = 0;
+  for (const prob of probs) if (prob > best) best = prob;
+  return best;
+}
