@@ -138,6 +138,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     for (const session of [...sessions.values()]) {
       session.fail(new ShardError('draining', 'this worker is shutting down'));
     }
+    // Behind all closings: whoever owns the engine disposes of it next.
+    await within(
+      turns.take(() => Promise.resolve()),
+      limits.drainMs / 3,
+      clock,
+    );
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const connection of connections) connection.close();
     await within(closed, limits.drainMs / 3, clock);

@@ -23,16 +23,17 @@ import { createPullReporter } from './models/progress.ts';
 import { resolveModel } from './models/pull.ts';
 import { PullError } from './models/pull-error.ts';
 import { openStore } from './models/store.ts';
-import { gatewaySettings, type Setting, workerSettings } from './settings.ts';
+import { gatewaySettings, type Setting, type WorkerConfig, workerSettings } from './settings.ts';
 import { createStartScreen } from './start-screen.ts';
 import { TextError } from './text/text-error.ts';
-import { startWorkerNode } from './worker-node.ts';
+import { startWorkerNode, type WorkerNode } from './worker-node.ts';
 import type { WorkerNote } from './worker-note.ts';
 
 /** After this a stop is forced: a person at the keyboard has waited long enough. */
 const closeDelayMs = 2_500;
 /** A terminal sends Ctrl-C to npm, to the launcher and to us; those two hand it on, and that is no second wish. */
 const signalEchoMs = 500;
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Errors whose message says what to do. */
 const mendable = [
@@ -92,7 +93,9 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
   if (process.stderr.isTTY && config.logLevel === 'info') log.level = 'warn';
   process.stdout.write(`Foretoken ${version}\n`);
   const gateway = await startGateway({ config, log, screen });
+  let stopping = false;
   stopOnSignal(log, () => {
+    stopping = true;
     screen.stopping();
     return gateway.close();
   });
@@ -101,7 +104,8 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
     log.level = config.logLevel;
   } catch (error) {
     await gateway.close();
-    throw error;
+    // A start that was stopped has not failed; whoever stops it ends the process.
+    if (!stopping) throw error;
   }
 }
 
@@ -111,39 +115,53 @@ async function serveWorker(flags: Record<string, unknown>): Promise<void> {
   const log = createLog(config.logLevel);
   const stopping = new AbortController();
   const tell = (note: WorkerNote): void => void process.send?.(note);
-  let node: Awaited<ReturnType<typeof startWorkerNode>> | null = null;
+  let starting: Promise<WorkerNode> | null = null;
   const stop = async (): Promise<void> => {
     stopping.abort(new Error('stopping'));
+    // Half a pack is taken away before we go.
+    const node = await starting?.catch(() => null);
     await node?.close();
   };
   stopOnSignal(log, stop);
   // A gateway that spawned us and is gone, kill -9 included, leaves this channel closed.
-  process.on('disconnect', () => void stop().finally(() => process.exit(0)));
+  process.on('disconnect', () => {
+    setTimeout(() => process.exit(1), closeDelayMs).unref();
+    void stop().finally(() => process.exit(0));
+  });
   try {
-    const store = await openStore(config.home);
-    const reporter = createPullReporter({ stream: process.stderr, now: () => performance.now() });
-    const model = await resolveModel(config.model, {
-      store,
-      signal: stopping.signal,
-      onProgress: (progress) => reporter.onProgress(progress),
-      log: { info: (text) => log.info(text), warn: (text) => log.warn(text) },
-    });
-    reporter.close();
-    node = await startWorkerNode({
-      ...config,
-      ...config.listen,
-      kvBytesMax: config.kvBytes,
-      model,
-      range: config.layers,
-      log,
-      signal: stopping.signal,
-      onProgress: (stage, done, total) => tell({ type: 'progress', stage, done, total }),
-    });
-    tell({ type: 'ready', origin: node.origin });
+    starting = startNode(config, log, stopping.signal, tell);
+    tell({ type: 'ready', origin: (await starting).origin });
   } catch (error) {
+    if (stopping.signal.aborted) return;
     tell({ type: 'failed', message: (error as Error).message });
     throw error;
   }
+}
+
+async function startNode(
+  config: WorkerConfig,
+  log: Logger,
+  signal: AbortSignal,
+  tell: (note: WorkerNote) => void,
+): Promise<WorkerNode> {
+  const reporter = createPullReporter({ stream: process.stderr, now: () => performance.now() });
+  const model = await resolveModel(config.model, {
+    store: await openStore(config.home),
+    signal,
+    onProgress: (progress) => reporter.onProgress(progress),
+    log: { info: (text) => log.info(text), warn: (text) => log.warn(text) },
+  });
+  reporter.close();
+  return startWorkerNode({
+    ...config,
+    ...config.listen,
+    kvBytesMax: config.kvBytes,
+    model,
+    range: config.layers,
+    log,
+    signal,
+    onProgress: (stage, done, total) => tell({ type: 'progress', stage, done, total }),
+  });
 }
 
 async function pullModel(flags: Record<string, unknown>): Promise<void> {
@@ -176,15 +194,28 @@ function createLog(level: string): Logger {
 }
 
 function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
-  let firstMs = Number.NEGATIVE_INFINITY;
-  const onSecondSignal = (): void => {
-    if (performance.now() - firstMs > signalEchoMs) process.exit(1);
-  };
-  closeWithGrace({ delay: closeDelayMs, logger: false, onSecondSignal }, async ({ err }) => {
+  const { close } = closeWithGrace(
+    {
+      delay: closeDelayMs,
+      logger: false,
+      // It takes every second signal for a wish to be killed.
+      skip: [...stopSignals],
+      onTimeout: () => log.error(`stopping took longer than ${closeDelayMs} ms`),
+      onSecondError: (err) => log.fatal({ err }, 'unexpected failure while stopping'),
+    },
+    async ({ err }) => {
+      if (err) log.fatal({ err }, 'unexpected failure');
+      await stop();
+    },
+  );
+  let firstMs: number | null = null;
+  const onSignal = (): void => {
+    if (firstMs !== null && performance.now() - firstMs > signalEchoMs) process.exit(1);
+    if (firstMs !== null) return;
     firstMs = performance.now();
-    if (err) log.fatal({ err }, 'unexpected failure');
-    await stop();
-  });
+    close();
+  };
+  for (const signal of stopSignals) process.on(signal, onSignal);
 }
 
 /** Runs a command; what a user can mend is told in a sentence. */

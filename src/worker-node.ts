@@ -19,11 +19,13 @@ import {
 } from '../shards/manifest.ts';
 import { type InvarianceProof, proveInvarianceOnce } from '../shards/probe.ts';
 import { runtimeVersion } from '../shards/runtime.ts';
+import { encodeTokenBytes } from '../shards/token-bytes-file.ts';
 import { startWorker } from '../shards/worker.ts';
-import { readGguf } from './models/gguf.ts';
+import { type GgufFile, readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { type PackedShard, packShard } from './models/pack.ts';
 import type { ResolvedModel } from './models/pull.ts';
+import { createTokenizer } from './text/tokenizer.ts';
 
 const runtime = `onnxruntime-node ${runtimeVersion}`;
 
@@ -54,16 +56,18 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
   const { model, range, log } = options;
   const pack = await packRange(options);
   options.onProgress('prove', 0, 1);
-  const proof = await proveShard(pack);
+  const proof = await orAborted(proveShard(pack), options.signal);
   options.onProgress('load', 0, 1);
-  const engine = await startEngineThread({
+  const loading = startEngineThread({
     onnxPath: pack.onnxPath,
+    vocabPath: pack.vocabPath,
     dims: pack.dims,
     range,
     threads: engineThreads,
     kvBytesMax: options.kvBytesMax,
     minRows: proof.minRows,
   });
+  const engine = await orAborted(loading, options.signal);
   const manifest: ShardManifest = {
     protocol: protocolVersion,
     modelName: model.name,
@@ -119,9 +123,16 @@ export async function packRange(
     range,
     quantisation,
     directory: join(home, 'packs', folder),
+    tokenBytes: () => vocabularyFile(file),
     signal,
     onProgress: (done, total) => onProgress('pack', done, total),
   });
+}
+
+/** vocab.bin of a model. Throws TextError. */
+export function vocabularyFile({ metadata }: Pick<GgufFile, 'metadata'>): Uint8Array {
+  const { vocabSize, tokenBytes } = createTokenizer(metadata);
+  return encodeTokenBytes(Array.from({ length: vocabSize }, (_, id) => tokenBytes(id)));
 }
 
 /** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */
@@ -157,4 +168,14 @@ function machineSum(): string {
     engineThreads,
   ];
   return createHash('sha256').update(parts.join('|')).digest('hex').slice(0, 16);
+}
+
+/** The promise, or a rejection at once when the signal is aborted: native code cannot be stopped, only left behind. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
