@@ -1,0 +1,104 @@
+/**
+ * One response in the making: the engine's events become response events as its reader pulls them, and the end is
+ * kept before it is told, so that a client may go on from it at once. Whatever happens, there is exactly one end.
+ */
+import type { CompletionEvent, CompletionRequest, Usage } from '../completion.ts';
+import { type GatewayError, toGatewayError } from '../errors.ts';
+import { createEventSequence, type ResponseEvent } from './event-sequence.ts';
+import type { NewId } from './items.ts';
+import type { ResponseError, ResponseObject, ResponseUsage } from './response-object.ts';
+
+/** A completion that is under way. */
+export interface StartedAnswer {
+  /** Rejects when it does not begin: queue full, prompt too long. */
+  readonly starting: Promise<unknown>;
+  readonly events: AsyncIterable<CompletionEvent>;
+}
+
+export type StartAnswer = (request: CompletionRequest) => StartedAnswer;
+
+export interface RunOptions {
+  readonly response: ResponseObject;
+  readonly answer: StartedAnswer;
+  readonly signal: AbortSignal;
+  readonly newId: NewId;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Told once, with the response as it ended. */
+  readonly onEnd: (response: ResponseObject) => void;
+}
+
+export interface Run {
+  readonly id: string;
+  /** As it stands now. */
+  readonly response: ResponseObject;
+  /** Why it failed. */
+  readonly failure: GatewayError | null;
+  readonly starting: Promise<unknown>;
+  /** To be read once; batches belong together. Leaving early cancels. Never throws. */
+  readonly events: AsyncGenerator<ResponseEvent[]>;
+}
+
+export function createRun({ response, answer, signal, newId, now, onEnd }: RunOptions): Run {
+  const sequence = createEventSequence(response, newId);
+  let failure: GatewayError | null = null;
+  let ended = false;
+
+  /** The first caller decides how it ends. */
+  function end(events: ResponseEvent[]): ResponseEvent[] {
+    ended = true;
+    onEnd(sequence.response);
+    return events;
+  }
+
+  async function* play(): AsyncGenerator<ResponseEvent[]> {
+    try {
+      yield sequence.open();
+      for await (const event of answer.events) {
+        if (event.type === 'text') {
+          const batch = sequence.text(event.deltas.map((text) => ({ text, logprobs: [] })));
+          if (batch.length > 0) yield batch;
+        } else if (event.type === 'finish') {
+          const completedS = Math.floor(now() / 1000);
+          yield end(sequence.finish({ reason: event.reason, usage: usageOf(event.usage), completedS }));
+          return;
+        }
+      }
+      throw new Error('the answer ended without a finish event');
+    } catch (thrown) {
+      failure = toGatewayError(signal.aborted ? signal.reason : thrown);
+      const { code, param } = failure;
+      const left = code === 'client_gone' || code === 'cancelled';
+      yield end(left ? sequence.cancel() : sequence.fail({ code, param, error: errorOf(failure) }));
+    } finally {
+      if (!ended) end(sequence.cancel());
+    }
+  }
+
+  return {
+    id: response.id,
+    get response() {
+      return sequence.response;
+    },
+    get failure() {
+      return failure;
+    },
+    starting: answer.starting,
+    events: play(),
+  };
+}
+
+export function usageOf(usage: Usage): ResponseUsage {
+  return {
+    input_tokens: usage.promptTokens,
+    input_tokens_details: { cached_tokens: usage.cachedTokens, cache_write_tokens: 0 },
+    output_tokens: usage.completionTokens,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: usage.promptTokens + usage.completionTokens,
+  };
+}
+
+function errorOf({ message, traits }: GatewayError): ResponseError {
+  if (traits.status === 429) return { code: 'rate_limit_exceeded', message };
+  return { code: traits.status < 500 ? 'invalid_prompt' : 'server_error', message };
+}
