@@ -47,28 +47,26 @@ export function normalised({ probs }: SparseProbs): Float64Array {
 }
 
 /**
- * The `pairs` likeliest of probabilities [ids] (ties: lower id), rounded to f16; what rounds to zero is dropped. If
+ * The `pairs` likeliest of probabilities [V] (ties: lower id), rounded to f16; what rounds to zero is dropped. If
  * everything does, the likeliest id has all.
  */
-export function truncated(ids: Uint32Array, probs: Float64Array, pairs: number): SparseProbs {
-  const order = likeliestIndices(ids, probs, Math.min(pairs, draftPairsMax));
-  const rounded = order.map((index) => Math.f16round(probs[index]!));
+export function truncated(probs: Float64Array, pairs: number): SparseProbs {
+  const order = likeliestIds(probs, Math.min(pairs, draftPairsMax));
+  const rounded = order.map((id) => Math.f16round(probs[id]!));
   const kept = rounded.filter((prob) => prob > 0).length;
-  if (kept === 0) return pointMass(ids[order[0]!]!);
-  return {
-    ids: Uint32Array.from(order.slice(0, kept), (index) => ids[index]!),
-    probs: Float32Array.from(rounded.slice(0, kept)),
-  };
+  if (kept === 0) return pointMass(order[0]!);
+  return { ids: Uint32Array.from(order.slice(0, kept)), probs: Float32Array.from(rounded.slice(0, kept)) };
 }
 
-/** Indices of the `count` largest, largest first. One scan with a threshold: sorting a vocabulary takes 15 ms. */
-function likeliestIndices(ids: Uint32Array, probs: Float64Array, count: number): number[] {
-  const before = (a: number, b: number): number => probs[b]! - probs[a]! || ids[a]! - ids[b]!;
+/** Ids of the `count` largest, largest first. One scan with a threshold: sorting a vocabulary takes 15 ms. */
+function likeliestIds(probs: Float64Array, count: number): number[] {
+  const before = (a: number, b: number): number => probs[b]! - probs[a]! || a - b;
   let best: number[] = [];
   let threshold = -1;
-  for (let index = 0; index < ids.length; index++) {
-    if (probs[index]! < threshold) continue;
-    best.push(index);
+  for (let id = 0; id < probs.length; id++) {
+    // A later id of equal probability comes behind those that are held.
+    if (probs[id]! <= threshold) continue;
+    best.push(id);
     // Sorted only when twice as many as wanted have gathered: each id is moved a few times at most.
     if (best.length < 2 * count) continue;
     best = best.sort(before).slice(0, count);

@@ -30,8 +30,8 @@ export type Verification = CoupledVerification | RejectionVerification | Adaptiv
 const adaptivePairs = 64;
 
 /** Draft probabilities per token that a drafter should send, or null for none. */
-export function draftPairsWanted(verification: Verification): number | null {
-  if (verification.mode === 'rejection') return verification.topK;
+export function draftPairsWanted(verification: Verification, sampling: Sampling): number | null {
+  if (verification.mode === 'rejection') return sampling.temperature > 0 ? verification.topK : null;
   return verification.mode === 'adaptive' && verification.tau > 0 ? adaptivePairs : null;
 }
 

@@ -30,6 +30,8 @@ export interface SessionStats {
   readonly rounds: RoundRecord[];
   acceptedPredictionTokens: number;
   rejectedPredictionTokens: number;
+  /** What adaptive verification let through; zeros without it. */
+  readonly leniency: { judged: number; kept: number; distortion: number };
 }
 
 export function newSessionStats(nowMs: number): SessionStats {
@@ -41,7 +43,15 @@ export function newSessionStats(nowMs: number): SessionStats {
     rounds: [],
     acceptedPredictionTokens: 0,
     rejectedPredictionTokens: 0,
+    leniency: { judged: 0, kept: 0, distortion: 0 },
   };
+}
+
+/** Adds what one verdict let through. */
+export function countLeniency({ leniency }: SessionStats, verdict: Verdict): void {
+  leniency.judged += verdict.leniency?.judged ?? 0;
+  leniency.kept += verdict.leniency?.kept ?? 0;
+  leniency.distortion += verdict.leniency?.distortion ?? 0;
 }
 
 /**

@@ -41,7 +41,7 @@ type DraftLaw = (last: number, sampling: Sampling) => SparseProbs;
 const likeliest =
   (pairs: number): DraftLaw =>
   (last, sampling) =>
-    truncated(everyId, targetProbs(draftLogits(last), sampling), pairs);
+    truncated(targetProbs(draftLogits(last), sampling), pairs);
 const certain: DraftLaw = (last) => pointMass(argmax(draftLogits(last)));
 
 interface Run {
@@ -254,10 +254,11 @@ test('adaptive at temperature 0 keeps what lies within the gap, and nothing that
 });
 
 test('draftPairsWanted and weighsLogits ask for no more than a rule needs', () => {
-  assert.equal(draftPairsWanted({ mode: 'coupled' }), null);
-  assert.equal(draftPairsWanted({ mode: 'rejection', topK: 9 }), 9);
-  assert.equal(draftPairsWanted(adaptive({ tau: 0 })), null);
-  assert.equal(draftPairsWanted(adaptive({})), 64);
+  assert.equal(draftPairsWanted({ mode: 'coupled' }, sampled), null);
+  assert.equal(draftPairsWanted({ mode: 'rejection', topK: 9 }, sampled), 9);
+  assert.equal(draftPairsWanted({ mode: 'rejection', topK: 9 }, greedy), null);
+  assert.equal(draftPairsWanted(adaptive({ tau: 0 }), sampled), null);
+  assert.equal(draftPairsWanted(adaptive({}), greedy), 64);
   assert.equal(weighsLogits({ mode: 'rejection', topK: 9 }), false);
   assert.equal(weighsLogits(adaptive({})), true);
 });
