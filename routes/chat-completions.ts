@@ -72,7 +72,7 @@ export async function chatRoutes(app: FastifyInstance, options: ChatRoutesOption
       const { body } = request;
       noteUnknown(checkUnserved(body), request);
       const signal = app.answerSignal(reply);
-      const wanted = readChatRequest(body, { owner: 'anonymous', signal });
+      const wanted = readChatRequest(body, { owner: request.owner, signal });
       requireReady(options.readiness());
       const head = answerHead(body, findModel(options.models, body.model), options.now());
       const starting = options.completions.start(wanted);

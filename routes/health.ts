@@ -27,12 +27,16 @@ export async function healthRoutes(
   const tags = ['health'];
   routes.get(
     '/health/live',
-    { schema: { operationId: 'getLiveness', summary: 'The process lives', tags, response: { 200: Health } } },
+    {
+      config: { access: 'open' },
+      schema: { operationId: 'getLiveness', summary: 'The process lives', tags, response: { 200: Health } },
+    },
     async (): Promise<HealthBody> => ({ status: 'live', detail: null }),
   );
   routes.get(
     '/health/ready',
     {
+      config: { access: 'open' },
       schema: {
         operationId: 'getReadiness',
         summary: 'Chats are answered',
@@ -51,6 +55,7 @@ export async function healthRoutes(
   routes.get(
     '/metrics',
     {
+      config: { access: 'admin' },
       schema: {
         operationId: 'getMetrics',
         summary: 'Prometheus metrics',

@@ -8,18 +8,19 @@ import { GatewayError } from '../src/errors.ts';
 import { isLoopbackHost } from '../src/loopback.ts';
 
 export interface HostGuardOptions {
-  readonly allowPublic: boolean;
+  /** API keys protect the gateway, or nothing needs to. */
+  readonly anyHost: boolean;
 }
 
 export const hostGuard = fastifyPlugin<HostGuardOptions>(
-  async (app, { allowPublic }) => {
-    if (allowPublic) return;
+  async (app, { anyHost }) => {
+    if (anyHost) return;
     app.addHook('onRequest', async ({ headers }) => {
       // HTTP/1.1 demands a Host and browsers always send one; a client of HTTP/1.0 is no browser.
       if (headers.host === undefined || isLoopbackHost(headers.host.replace(/:\d*$/, ''))) return;
       throw new GatewayError(
         'host_not_allowed',
-        'Only requests to localhost are served. Use http://127.0.0.1, or set FORETOKEN_ALLOW_PUBLIC=1.',
+        'Only requests to localhost are served. Use http://127.0.0.1, or set FORETOKEN_API_KEYS or FORETOKEN_ALLOW_PUBLIC=1.',
       );
     });
   },

@@ -8,7 +8,8 @@ import { GatewayError } from '../src/errors.ts';
 export const notFound = fastifyPlugin(
   async (app) => {
     const served = new Map<string, Set<string>>();
-    app.addHook('onRoute', ({ url, method }) => {
+    app.addHook('onRoute', ({ url, method, schema }) => {
+      if (schema?.hide === true) return;
       const methods = served.get(url) ?? new Set();
       for (const name of [method].flat()) methods.add(name);
       served.set(url, methods);

@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { stringify } from 'yaml';
 import { buildApp } from '../src/app.ts';
+import { createKeyRing } from '../src/key-ring.ts';
 import { createMetrics } from '../src/metrics.ts';
 
 const target = new URL('../openapi.yaml', import.meta.url);
@@ -17,7 +18,8 @@ export async function openapiYaml(): Promise<string> {
     models: { list: () => [] },
     readiness: () => ({ state: 'loading', detail: null }),
     metrics: createMetrics({ modelName: '' }),
-    config: { allowPublic: false },
+    config: { allowPublic: false, adminKey: null, corsOrigins: [] },
+    keys: createKeyRing([], { requestsPerMin: null, tokensPerMin: null, parallel: null }, () => 0),
     log: pino({ level: 'silent' }),
   });
   const document = app.swagger();

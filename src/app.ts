@@ -3,8 +3,10 @@
  * Closing it ends answers in the making with an error that says so.
  */
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { access } from '../routes/access.ts';
 import { accessLog } from '../routes/access-log.ts';
 import { chatRoutes } from '../routes/chat-completions.ts';
+import { crossOrigin } from '../routes/cross-origin.ts';
 import { answerUnparsable, errorHandler, fromHttp, sendError } from '../routes/error-handler.ts';
 import { healthRoutes, type Readiness } from '../routes/health.ts';
 import { hostGuard } from '../routes/host-guard.ts';
@@ -16,6 +18,8 @@ import { requestId, requestIdOf } from '../routes/request-id.ts';
 import { bodyBytesMax } from '../routes/schemas.ts';
 import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
 import type { CompletionService } from './completion.ts';
+import type { KeyRing } from './key-ring.ts';
+import { meteredCompletions } from './metered-completions.ts';
 import type { Metrics } from './metrics.ts';
 import type { Config } from './settings.ts';
 
@@ -29,7 +33,8 @@ export interface AppOptions {
   readonly models: ModelDirectory;
   readonly readiness: () => Readiness;
   readonly metrics: Metrics;
-  readonly config: Pick<Config, 'allowPublic'>;
+  readonly config: Pick<Config, 'allowPublic' | 'adminKey' | 'corsOrigins'>;
+  readonly keys: KeyRing;
   readonly log: FastifyBaseLogger;
   /** Heartbeat and stall limits of streams; tests shorten them. */
   readonly limits?: EventStreamLimits;
@@ -39,7 +44,8 @@ export interface AppOptions {
 
 /** A ready instance: `listen` or `inject` come next. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { metrics, models, readiness } = options;
+  const { config, keys, metrics, models, readiness } = options;
+  const completions = meteredCompletions(options.completions, keys);
   const app: FastifyInstance = Fastify({
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -63,13 +69,15 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(requestId);
   await app.register(accessLog, { metrics });
   await app.register(errorHandler, { metrics });
-  await app.register(hostGuard, options.config);
+  await app.register(hostGuard, { anyHost: keys.required || config.allowPublic });
+  if (config.corsOrigins.length > 0) await app.register(crossOrigin, { origins: config.corsOrigins });
   await app.register(notFound);
+  await app.register(access, { keys, adminKey: config.adminKey });
   await app.register(inFlight);
   await app.register(openapi);
 
   await app.register(chatRoutes, {
-    completions: options.completions,
+    completions,
     models,
     readiness,
     metrics,

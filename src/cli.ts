@@ -1,5 +1,6 @@
 /**
- * The process entry: `foretoken` serves, `foretoken worker` serves a shard, `foretoken pull` fetches a model. Flags
+ * The process entry: `foretoken` serves, `foretoken worker` serves a shard, `foretoken pull` fetches a model,
+ * `foretoken keys` makes an API key. Flags
  * come from the settings' schema; errors that a user can mend are one message, all others a stack. The only file that
  * ends the process.
  */
@@ -8,6 +9,7 @@ import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { keyNamePattern, makeApiKey } from './api-keys.ts';
 import { RouteError } from './cluster/route.ts';
 import {
   ConfigError,
@@ -75,6 +77,12 @@ addSettings(
   pull,
   gatewaySettings.filter(({ key }) => key === 'model' || key === 'home'),
 );
+
+program
+  .command('keys')
+  .description('make an API key: prints the key and its line for the file of FORETOKEN_API_KEYS')
+  .option('--name <name>', 'name of the key in its line')
+  .action(({ name }: { name?: string }) => run(async () => printApiKey(name ?? null)));
 
 await program.parseAsync();
 
@@ -177,6 +185,15 @@ async function pullModel(flags: Record<string, unknown>): Promise<void> {
   });
   reporter.line(`${model.name}: ${model.path}`);
   process.exit(0);
+}
+
+/** The key goes to the client and is not kept; its line, which gives nothing away, goes into the file. */
+function printApiKey(name: string | null): void {
+  if (name !== null && !keyNamePattern.test(name)) {
+    throw new ConfigError(['--name takes at most 64 letters, digits and . _ - @']);
+  }
+  const { key, line } = makeApiKey(name);
+  process.stdout.write(`${key}\n${line}\n`);
 }
 
 /** Logs go to stderr: lines for people on a terminal, JSON elsewhere. */

@@ -38,10 +38,10 @@ export class ConfigError extends Error {
 /** The gateway's settings. Throws ConfigError. */
 export function loadConfig(env: Environment = processEnvironment, flags: Flags = {}): Config {
   const config = readSettings(gatewaySettings, env, flags) as unknown as Config;
-  if (!isLoopbackHost(config.host) && !config.allowPublic) {
+  if (!isLoopbackHost(config.host) && config.apiKeys === null && !config.allowPublic) {
     throw new ConfigError([
       `FORETOKEN_HOST=${config.host} is reachable from outside, and no key protects the gateway. ` +
-        'Use 127.0.0.1, or set FORETOKEN_ALLOW_PUBLIC=1 if everyone who reaches it may use it.',
+        'Set FORETOKEN_API_KEYS (foretoken keys makes one), use 127.0.0.1, or set FORETOKEN_ALLOW_PUBLIC=1 if everyone who reaches it may use it.',
     ]);
   }
   return config;

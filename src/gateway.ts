@@ -7,12 +7,14 @@ import { randomBytes } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { systemClock } from '../shards/clock.ts';
+import { loadApiKeys } from './api-keys.ts';
 import { type AppOptions, buildApp } from './app.ts';
 import { splitLayers } from './cluster/placement.ts';
 import type { CompletionService } from './completion.ts';
 import type { EmbeddedWorkers } from './embedded-workers.ts';
 import { startEmbeddedWorkers } from './embedded-workers.ts';
 import { GatewayError } from './errors.ts';
+import { createKeyRing, type KeyRing } from './key-ring.ts';
 import { openLocalDraft } from './local-draft.ts';
 import { createMetrics } from './metrics.ts';
 import { readGguf } from './models/gguf.ts';
@@ -48,6 +50,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
     modelName: modelName(config.model),
     load: () => serving?.scheduler.load() ?? { running: 0, waiting: 0 },
   });
+  const keys = await openKeyRing(config);
   const completions: CompletionService = {
     start(request) {
       if (serving !== null) return serving.completions.start(request);
@@ -68,6 +71,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
     readiness: () => readinessOf(serving, stopping.signal.aborted),
     metrics,
     config,
+    keys,
     log,
   });
   const address = await app.listen({ host: config.host, port: config.port });
@@ -171,4 +175,15 @@ function modelName(nameOrPath: string): string {
     .split(/[\\/]/)
     .pop()!
     .replace(/\.gguf$/i, '');
+}
+
+/** Throws ConfigError for keys that cannot be read. */
+async function openKeyRing(config: Config): Promise<KeyRing> {
+  const limits = {
+    requestsPerMin: config.keyRequestsPerMin,
+    tokensPerMin: config.keyTokensPerMin,
+    parallel: config.keyParallel,
+  };
+  const keys = config.apiKeys === null ? [] : await loadApiKeys(config.apiKeys, limits);
+  return createKeyRing(keys, limits, systemClock.now);
 }

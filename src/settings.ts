@@ -51,6 +51,9 @@ const queueLimit = 65_536;
 const shardsLimit = 64;
 const contextLimit = 1 << 20;
 
+const limitPerKeyMax = 1_000_000_000;
+const originsLimit = 64;
+
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const topologies = ['chain', 'star'] as const;
 
@@ -124,13 +127,27 @@ const logLevel = setting(Type.Enum([...logLevels]), {
   expected: `one of ${logLevels.join(', ')}`,
 });
 
+/** A limit of API keys that have none of their own; without keys, of everybody together. */
+function keyLimit(flag: string, variable: string, what: string) {
+  return setting(nullable(Type.Integer({ minimum: 1, maximum: limitPerKeyMax })), {
+    env: `FORETOKEN_KEY_${variable}`,
+    flags: `--key-${flag} <count>`,
+    group: 'Access',
+    form: 'integer',
+    description: `${what}, unless its line says otherwise. Unset: no limit.`,
+    fallback: '',
+    expected: `a number from 1 to ${limitPerKeyMax}`,
+  });
+}
+
 const gatewaySchema = Type.Object({
   host: setting(Type.String({ minLength: 1 }), {
     env: 'FORETOKEN_HOST',
     flags: '--host <address>',
     group: 'Listening',
     form: 'text',
-    description: 'Address to listen on. Beyond loopback it needs FORETOKEN_ALLOW_PUBLIC=1.',
+    description:
+      'Address to listen on. Beyond loopback it needs FORETOKEN_API_KEYS or FORETOKEN_ALLOW_PUBLIC=1.',
     fallback: '127.0.0.1',
     expected: 'an address or a host name',
   }),
@@ -151,6 +168,45 @@ const gatewaySchema = Type.Object({
     description: 'Serve beyond loopback, and any Host header, although no key protects the gateway.',
     fallback: '0',
     expected: '1 or 0',
+  }),
+  corsOrigins: setting(
+    Type.Array(Type.String({ pattern: '^(\\*|https?://[^/?#@\\s]+)$' }), { maxItems: originsLimit }),
+    {
+      env: 'FORETOKEN_CORS_ORIGINS',
+      flags: '--cors-origins <origins>',
+      group: 'Listening',
+      form: 'list',
+      description:
+        'Web pages that may call the API from a browser, separated by commas; * is any. Unset: none.',
+      fallback: '',
+      expected: `at most ${originsLimit} origins such as https://app.example, separated by commas, or *`,
+    },
+  ),
+  apiKeys: setting(nullable(Type.String({ minLength: 1 })), {
+    env: 'FORETOKEN_API_KEYS',
+    flags: '--api-keys <keys|file>',
+    group: 'Access',
+    form: 'secret',
+    description:
+      'Keys that clients must show, separated by commas, or the path of a file of lines from `foretoken keys`.',
+    fallback: '',
+    expected: 'keys separated by commas, or a path with a slash',
+  }),
+  keyRequestsPerMin: keyLimit('requests-per-min', 'REQUESTS_PER_MIN', 'Requests per minute of each key'),
+  keyTokensPerMin: keyLimit(
+    'tokens-per-min',
+    'TOKENS_PER_MIN',
+    'Prompt and output tokens per minute of each key',
+  ),
+  keyParallel: keyLimit('parallel', 'PARALLEL', 'Requests of each key that are answered at once'),
+  adminKey: setting(nullable(Type.String({ minLength: 16, maxLength: 256 })), {
+    env: 'FORETOKEN_ADMIN_KEY',
+    flags: '--admin-key <secret>',
+    group: 'Access',
+    form: 'secret',
+    description: 'Secret for /metrics; unset, only this machine itself may read them.',
+    fallback: '',
+    expected: 'a secret of 16 to 256 characters',
   }),
   sessionsMax: setting(Type.Integer({ minimum: 1, maximum: sessionsLimit }), {
     env: 'FORETOKEN_MAX_SESSIONS',

@@ -294,7 +294,7 @@ test('n choices share one prompt and are told apart by index', async (t) => {
   for (const choice of body.choices) {
     assert.equal(choice.message.content, 'Hello wörld!');
     assert.deepEqual(choice.token_ids, [100, 101, 102, 103, 104]);
-    assert.equal(choice.metrics.rounds, 2);
+    assert.equal(choice.metrics!.rounds, 2);
   }
   assert.ok(!('metrics' in body));
 });

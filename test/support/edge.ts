@@ -7,6 +7,7 @@ import type { Readiness } from '../../routes/health.ts';
 import type { ModelCard } from '../../routes/models.ts';
 import type { EventStreamLimits } from '../../routes/sse.ts';
 import { buildApp } from '../../src/app.ts';
+import { createKeyRing, type KeyRing } from '../../src/key-ring.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { type FakeAnswer, type FakeCompletions, fakeCompletions } from './fake-completions.ts';
 
@@ -17,10 +18,16 @@ export const card: ModelCard = {
   fingerprint: 'abc',
 };
 
+/** Limits of a key that has none. */
+export const unlimited = { requestsPerMin: null, tokensPerMin: null, parallel: null };
+
 export interface EdgeOptions {
   readonly answer?: FakeAnswer | (() => FakeAnswer);
   readonly readiness?: Readiness;
   readonly allowPublic?: boolean;
+  readonly adminKey?: string;
+  readonly corsOrigins?: readonly string[];
+  readonly keys?: KeyRing;
   readonly limits?: EventStreamLimits;
   /** Receives every log line. */
   readonly logLines?: string[];
@@ -41,7 +48,12 @@ export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promi
     models: { list: () => [card] },
     readiness: () => options.readiness ?? { state: 'ready', detail: null },
     metrics: createMetrics({ modelName: card.id, load: () => ({ running: 1, waiting: 2 }) }),
-    config: { allowPublic: options.allowPublic ?? false },
+    config: {
+      allowPublic: options.allowPublic ?? false,
+      adminKey: options.adminKey ?? null,
+      corsOrigins: [...(options.corsOrigins ?? [])],
+    },
+    keys: options.keys ?? createKeyRing([], unlimited, () => 0),
     log: lines === undefined ? pino({ level: 'silent' }) : pino({}, { write: (line) => lines.push(line) }),
     ...(options.limits && { limits: options.limits }),
   });
