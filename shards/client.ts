@@ -172,9 +172,8 @@ export function createShardClient(options: ShardClientOptions): ShardClient {
         send: (message) => stream.send(encodeForward(message)),
         drained: () => stream.drained(),
         close(mode) {
-          // Behind megabytes that nobody wants any more a CLOSE would come too late.
-          if (mode === 'free' && stream.bufferedBytes > 0 && connection.current() !== null)
-            return stream.cancel();
+          // A CLOSE would wait behind frames that the peer has not read; a reset overtakes them.
+          if (mode === 'free' && connection.current() !== null) return stream.cancel();
           stream.send(encodeClose(mode));
           stream.end();
         },

@@ -87,9 +87,19 @@ export function createFrameChannel(options: {
       finish(toShardError(error));
     }
   });
+  /** Reset by CANCEL, not by the loss of its connection, which Node puts into the same words. */
+  function peerLeft(): boolean {
+    const alive = session !== undefined && !session.closed && !session.destroyed;
+    return alive && stream.rstCode === constants.NGHTTP2_CANCEL;
+  }
+
   // A lost connection and a reset say 'end' as well, but 'aborted' before it: then 'close' decides.
   stream.on('aborted', () => {
     broken = true;
+    // A paused stream never closes. Not at once: the streams of a lost connection go before it does.
+    setImmediate(() => {
+      if (peerLeft()) finish(null);
+    });
   });
   stream.on('end', () => {
     if (!broken) finish(null);
@@ -101,9 +111,7 @@ export function createFrameChannel(options: {
     closed = true;
     cancelEndTimer();
     releaseWaiters();
-    const alive = session !== undefined && !session.closed && !session.destroyed;
-    const left = alive && stream.rstCode === constants.NGHTTP2_CANCEL;
-    finish(left ? null : lost(stream.rstCode));
+    finish(peerLeft() ? null : lost(stream.rstCode));
     events.onClose();
   });
 
