@@ -1,5 +1,5 @@
 /** Usage and metrics of an answer in OpenAI's snake_case: the same on every endpoint that generates. Pure. */
-import type { Usage } from '../src/completion.ts';
+import type { Usage, VerificationReport } from '../src/completion.ts';
 import type { FinishEvent } from './answer-events.ts';
 import type { MetricsBody, UsageBody } from './schemas.ts';
 
@@ -28,6 +28,16 @@ export function usageBody(usage: Usage): UsageBody {
   };
 }
 
+function verificationBody({
+  mode,
+  lossless,
+  adaptive,
+}: VerificationReport): NonNullable<MetricsBody['verification']> {
+  if (adaptive === null) return { mode, lossless };
+  const { tau, judged, kept, distortion } = adaptive;
+  return { mode, lossless, tau, judged_tokens: judged, kept_mismatches: kept, distortion };
+}
+
 export function metricsBody({ metrics, seed }: FinishEvent): MetricsBody {
   return {
     seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed),
@@ -45,5 +55,6 @@ export function metricsBody({ metrics, seed }: FinishEvent): MetricsBody {
     compute_ms: metrics.computeMs,
     draft_ms: metrics.draftMs,
     drafters: { ...metrics.drafters },
+    ...(metrics.verification !== undefined && { verification: verificationBody(metrics.verification) }),
   };
 }

@@ -6,15 +6,17 @@
 import { randomUUID } from 'node:crypto';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Completion, CompletionService } from '../src/completion.ts';
+import type { Completion, CompletionEvent, CompletionService } from '../src/completion.ts';
 import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
+import type { RatedToken } from '../src/token-logprobs.ts';
 import { type ChoiceEvent, type FinishEvent, followAnswer, quickFailure } from './answer-events.ts';
 import { readChatRequest } from './chat-request.ts';
 import {
   type AnswerHead,
   type AnswerOptions,
   chatCompletion,
+  type DeltaTokens,
   deltaChunk,
   finishChunk,
   usageChunk,
@@ -90,9 +92,12 @@ function answerOptions(body: ChatRequestBody): AnswerOptions {
     withUsage: body.stream_options?.include_usage === true,
     withMetrics: body.speculation != null,
     withTokenIds: body.return_token_ids === true,
+    withLogprobs: body.logprobs === true,
     choices: body.n ?? 1,
   };
 }
+
+type TextEvent = Extract<CompletionEvent, { type: 'text' }>;
 
 interface Answer extends AnswerOptions {
   readonly head: AnswerHead;
@@ -104,6 +109,7 @@ async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
   const choices = Array.from({ length: answer.choices }, () => ({
     text: '',
     ids: [] as number[],
+    logprobs: [] as (RatedToken | null)[],
     end: null as FinishEvent | null,
   }));
   for await (const { index, event } of answer.events) {
@@ -112,11 +118,15 @@ async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
     else {
       choice.text += event.deltas.join('');
       choice.ids.push(...event.ids);
+      choice.logprobs.push(...(event.logprobs ?? []));
     }
   }
   const { promptIds } = await answer.starting;
   // followAnswer ends only when every choice has its finish event.
-  const complete = choices.map(({ end, ...said }) => ({ ...said, end: end! }));
+  const complete = choices.map(({ end, text, ids, logprobs }) => ({
+    ...{ text, ids, end: end! },
+    ...(answer.withLogprobs && { logprobs }),
+  }));
   return chatCompletion(answer.head, promptIds, complete, answer);
 }
 
@@ -145,9 +155,7 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
       promptToTell = false;
       if (event.type === 'text') {
         await stream.send(
-          event.deltas.map((content, i) =>
-            deltaChunk(head, index, { content }, answer, event.ids.slice(i, i + 1)),
-          ),
+          event.deltas.map((content, i) => deltaChunk(head, index, { content }, answer, tokenOf(event, i))),
         );
         continue;
       }
@@ -165,6 +173,11 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
     stream.fail(error);
   }
   return reply;
+}
+
+/** Text that was only held back until now has no tokens of its own. */
+function tokenOf({ ids, logprobs }: TextEvent, i: number): DeltaTokens {
+  return { ids: ids.slice(i, i + 1), ...(logprobs !== undefined && { logprobs: logprobs.slice(i, i + 1) }) };
 }
 
 /** The prompt's ids, which are known once the answer has started. */

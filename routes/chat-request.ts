@@ -4,6 +4,7 @@
  */
 import type { ChatMessage, CompletionRequest } from '../src/completion.ts';
 import { GatewayError } from '../src/errors.ts';
+import { readChatLogprobs } from './chat-logprobs.ts';
 import { readSampling } from './sampling-fields.ts';
 import type { ChatRequestBody, ContentBody, MessageBody } from './schemas.ts';
 
@@ -25,13 +26,19 @@ export function readChatRequest(
     });
   }
   return {
-    messages: body.messages.map((message, index) => readMessage(message, `messages[${index}]`)),
+    messages: readMessages(body.messages),
     ...readSampling(body),
+    ...readChatLogprobs(body),
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
     prediction: body.prediction == null ? null : joinText(body.prediction.content, 'prediction.content'),
     owner,
     signal,
   };
+}
+
+/** Throws invalid_request, unsupported_parameter. */
+export function readMessages(messages: readonly MessageBody[]): ChatMessage[] {
+  return messages.map((message, index) => readMessage(message, `messages[${index}]`));
 }
 
 function readMessage(message: MessageBody, path: string): ChatMessage {
@@ -57,7 +64,7 @@ function readMessage(message: MessageBody, path: string): ChatMessage {
 }
 
 /** Text parts are concatenated; an assistant's refusal is what it said. */
-function joinText(content: ContentBody, path: string): string {
+export function joinText(content: ContentBody, path: string): string {
   if (typeof content === 'string') return content;
   return content
     .map((part, index) => {

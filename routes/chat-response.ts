@@ -2,8 +2,10 @@
  * What the engine reports → the bodies of a chat answer. Pure; the one place where our words become OpenAI's
  * snake_case. All chunks of an answer carry the same head, which some SDKs check.
  */
+import type { RatedToken } from '../src/token-logprobs.ts';
 import type { FinishEvent } from './answer-events.ts';
 import { metricsBody, sumUsage, usageBody } from './answer-figures.ts';
+import { chatLogprobs } from './chat-logprobs.ts';
 import type { ChatChunkBody, ChatCompletionBody } from './schemas.ts';
 
 /** What all bodies of one answer share. */
@@ -22,6 +24,7 @@ export interface AnswerOptions {
   readonly withUsage: boolean;
   readonly withMetrics: boolean;
   readonly withTokenIds: boolean;
+  readonly withLogprobs: boolean;
   /** Choices that were asked for. */
   readonly choices: number;
 }
@@ -30,8 +33,13 @@ export interface AnswerOptions {
 export interface ChoiceAnswer {
   readonly text: string;
   readonly ids: readonly number[];
+  /** One for each of ids, if they were asked for. */
+  readonly logprobs?: readonly (RatedToken | null)[];
   readonly end: FinishEvent;
 }
+
+/** The tokens of one delta. */
+export type DeltaTokens = Partial<Pick<ChoiceAnswer, 'ids' | 'logprobs'>>;
 
 type ChunkChoice = ChatChunkBody['choices'][number];
 export type Delta = ChunkChoice['delta'];
@@ -46,10 +54,10 @@ export function chatCompletion(
   return {
     ...head,
     object: 'chat.completion',
-    choices: answers.map(({ text, ids, end }, index) => ({
+    choices: answers.map(({ text, ids, logprobs, end }, index) => ({
       index,
       message: { role: 'assistant', content: text, refusal: null },
-      logprobs: null,
+      logprobs: chatLogprobs(logprobs),
       finish_reason: end.reason,
       ...(withTokenIds && { token_ids: [...ids] }),
       ...(withMetrics && answers.length > 1 && { metrics: metricsBody(end) }),
@@ -60,16 +68,17 @@ export function chatCompletion(
   };
 }
 
-/** A chunk of one choice. `ids`: the tokens of this delta, where they were asked for. */
+/** A chunk of one choice and the tokens that it stands for. */
 export function deltaChunk(
   head: AnswerHead,
   index: number,
   delta: Delta,
   { withUsage, withTokenIds }: AnswerOptions,
-  ids: readonly number[] = [],
+  { ids = [], logprobs }: DeltaTokens = {},
 ): ChatChunkBody {
   const tokenIds = withTokenIds && ids.length > 0 ? { token_ids: [...ids] } : {};
-  return chunkOf(head, [{ index, delta, logprobs: null, finish_reason: null, ...tokenIds }], withUsage);
+  const choice = { index, delta, logprobs: chatLogprobs(logprobs), finish_reason: null, ...tokenIds };
+  return chunkOf(head, [choice], withUsage);
 }
 
 /** The chunk that finishes a choice; it has the choice's metrics if there are several, or nothing comes after it. */

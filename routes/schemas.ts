@@ -3,6 +3,7 @@
  * is not listed here is decided in unserved-parameters.ts. Nullable means "as if it were not sent", as at OpenAI.
  */
 import { type Static, Type } from 'typebox';
+import { ChatLogprobs, chatLogprobFields } from './chat-logprobs.ts';
 import { optional, samplingFields, tokensMax } from './sampling-fields.ts';
 
 /** 128 k tokens of text and a prediction as long, JSON-escaped. */
@@ -15,7 +16,7 @@ const ContentPart = Type.Object(
 
 const Content = Type.Union([Type.String(), Type.Array(ContentPart)]);
 
-const Message = Type.Object({
+export const Message = Type.Object({
   role: Type.Enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
     description: '`developer` is `system`. `tool` and `function` are refused for now.',
   }),
@@ -31,6 +32,12 @@ const metadataKeyCharsMax = 64;
 const metadataValueCharsMax = 512;
 const identifierCharsMax = 512;
 
+export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: metadataValueCharsMax }), {
+  maxProperties: metadataPairsMax,
+  propertyNames: { maxLength: metadataKeyCharsMax },
+  description: `At most ${metadataPairsMax} pairs of ${metadataKeyCharsMax} and ${metadataValueCharsMax} characters.`,
+});
+
 export const ChatRequest = Type.Object(
   {
     messages: Type.Array(Message, { minItems: 1 }),
@@ -44,6 +51,7 @@ export const ChatRequest = Type.Object(
       'Older name of max_completion_tokens, which wins.',
     ),
     ...samplingFields,
+    ...chatLogprobFields,
     stream: optional(Type.Boolean(), 'Server-sent events. Default false.'),
     stream_options: optional(
       Type.Object({
@@ -56,13 +64,7 @@ export const ChatRequest = Type.Object(
       'Text that is expected somewhere in the answer; it is drafted from, and never changes the answer.',
     ),
     return_token_ids: optional(Type.Boolean(), 'Extension: adds `prompt_token_ids` and `token_ids`.'),
-    metadata: optional(
-      Type.Record(Type.String(), Type.String({ maxLength: metadataValueCharsMax }), {
-        maxProperties: metadataPairsMax,
-        propertyNames: { maxLength: metadataKeyCharsMax },
-      }),
-      `Notes of the client: at most ${metadataPairsMax} pairs of ${metadataKeyCharsMax} and ${metadataValueCharsMax} characters. Not stored.`,
-    ),
+    metadata: optional(Metadata, 'Notes of the client. Not stored.'),
     store: optional(Type.Boolean(), 'Accepted; answers of chats are not stored.'),
     user: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
     safety_identifier: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
@@ -114,6 +116,25 @@ export const MetricsBody = Type.Object(
     compute_ms: Type.Number(),
     draft_ms: Type.Number(),
     drafters: Type.Record(Type.String(), Type.Number()),
+    verification: Type.Optional(
+      Type.Object({
+        mode: Type.Enum(['coupled', 'rejection', 'adaptive']),
+        lossless: Type.Boolean({ description: "Does the text follow the model's own law exactly?" }),
+        tau: Type.Optional(Type.Number()),
+        judged_tokens: Type.Optional(
+          Type.Integer({ description: 'Draft tokens that adaptive verification saw.' }),
+        ),
+        kept_mismatches: Type.Optional(
+          Type.Integer({ description: 'Of them those that stand though the model would have said another.' }),
+        ),
+        distortion: Type.Optional(
+          Type.Number({
+            description:
+              "Sum of tau times the total variation between draft and model: bounds how far the text's law may lie from the model's.",
+          }),
+        ),
+      }),
+    ),
   },
   { description: 'Extension: what the answer cost and gained; sent when the request had `speculation`.' },
 );
@@ -138,7 +159,7 @@ export const ChatCompletion = Type.Object({
         content: Type.String(),
         refusal: Type.Null(),
       }),
-      logprobs: Type.Null(),
+      logprobs: ChatLogprobs,
       finish_reason: FinishReason,
       token_ids: TokenIds,
       metrics: Type.Optional(MetricsBody),
@@ -165,7 +186,7 @@ export const ChatChunk = Type.Object({
         role: Type.Optional(Type.Literal('assistant')),
         content: Type.Optional(Type.String()),
       }),
-      logprobs: Type.Null(),
+      logprobs: ChatLogprobs,
       finish_reason: Type.Union([FinishReason, Type.Null()]),
       token_ids: TokenIds,
       metrics: Type.Optional(MetricsBody),

@@ -26,23 +26,17 @@ const refused: Readonly<Record<string, Harmless>> = {
   functions: isEmpty,
   function_call: isOneOf('none', 'auto'),
   response_format: (value) => (value as { type?: unknown }).type === 'text',
-  logprobs: isOneOf(false),
-  top_logprobs: isOneOf(0),
-  logit_bias: isEmpty,
-  frequency_penalty: isOneOf(0),
-  presence_penalty: isOneOf(0),
   modalities: (value) => Array.isArray(value) && value.every((modality) => modality === 'text'),
   audio: never,
   web_search_options: never,
   moderation: never,
+  suffix: isOneOf(''),
+  max_completion_tokens: never,
   verbosity: isOneOf('medium'),
   // What clients of vLLM and llama.cpp send
-  repetition_penalty: isOneOf(1),
   length_penalty: isOneOf(1),
   best_of: isOneOf(1),
   use_beam_search: isOneOf(false),
-  min_tokens: isOneOf(0),
-  ignore_eos: isOneOf(false),
   echo: isOneOf(false),
   bad_words: isEmpty,
   stop_token_ids: isEmpty,
@@ -70,10 +64,16 @@ const ignored: ReadonlySet<string> = new Set([
   'parallel_tool_calls',
 ]);
 
-const served: ReadonlySet<string> = new Set(Object.keys(ChatRequest.properties));
+const chatFields: ReadonlySet<string> = new Set(Object.keys(ChatRequest.properties));
 
-/** Throws unsupported_parameter for the first field that would change the answer; returns names that are unknown. */
-export function checkUnserved(body: Readonly<Record<string, unknown>>): string[] {
+/**
+ * `served`: the fields of the endpoint; left out, those of chats. Throws unsupported_parameter for the first field that
+ * would change the answer; returns names that are unknown.
+ */
+export function checkUnserved(
+  body: Readonly<Record<string, unknown>>,
+  served: ReadonlySet<string> = chatFields,
+): string[] {
   const unknown: string[] = [];
   for (const [name, value] of Object.entries(body)) {
     if (served.has(name) || ignored.has(name)) continue;

@@ -16,6 +16,9 @@ export interface AdaptiveLimits {
   readonly lambda3: number;
 }
 
+/** Nothing is published about these; they keep what is clearly another token's place strict. */
+export const adaptiveDefaults: AdaptiveLimits = { tau: 0.2, lambda1: 3, lambda2: 0.5, lambda3: 0.1 };
+
 /** Below this entropy (nats) a draft counts as this unsure: ratios of nothing to nothing say nothing. */
 const draftEntropyMin = 0.1;
 

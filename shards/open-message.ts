@@ -85,8 +85,8 @@ const eosIdsMax = 64;
 export const logitBiasMax = 1024;
 const originLengthMax = 256;
 /** A repetition penalty outside of these leaves nothing of a logit's meaning. */
-const repetitionMin = 0.01;
-const repetitionMax = 100;
+export const repetitionMin = 0.01;
+export const repetitionMax = 100;
 /** Slack of adaptive verification: beyond it the draft writes the answer. */
 export const tauMax = 0.9;
 /** A ratio of entropies that nothing exceeds. */

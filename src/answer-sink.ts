@@ -2,18 +2,25 @@
  * Committed ids in, text events out: the end of a session that a client reads. Detokenises, finds stop strings, and
  * is the async iterable that the route drains. Unread text stays here; the scheduler sees how much and pauses.
  */
+import type { LogprobRows } from '../shards/logprobs.ts';
 import type { CompletionEvent } from './completion.ts';
 import type { FinishReason, TokenSink } from './engine/session.ts';
 import type { SessionStats } from './engine/session-stats.ts';
+import type { PromptScores } from './prompt-scores.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import { createStopMatcher, type StopMatcher } from './text/stop-matcher.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
+import { type RatedToken, ratedTokens } from './token-logprobs.ts';
 
 type FinishEvent = Extract<CompletionEvent, { type: 'finish' }>;
 
 export interface AnswerSinkOptions {
   readonly tokenizer: Tokenizer;
   readonly stop: readonly string[];
+  /** Is an end token that is said part of the text's tokens, because it does not end the answer? */
+  readonly ignoreEos: boolean;
+  /** Of the prompt, if they were asked for. */
+  readonly scores: PromptScores | null;
   /** The reader left before the end. */
   readonly onLeave: () => void;
   readonly finish: (reason: FinishReason, stats: SessionStats, completionTokens: number) => FinishEvent;
@@ -38,7 +45,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
     this.stops = createStopMatcher(options.stop);
   }
 
-  commit(ids: Uint32Array): number | null {
+  commit(ids: Uint32Array, rows?: LogprobRows): number | null {
     const deltas: string[] = [];
     let cut: number | null = null;
     for (const [i, id] of ids.entries()) {
@@ -51,8 +58,21 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
       }
     }
     this.tokens += deltas.length;
-    this.enqueue({ type: 'text', deltas, ids: Array.from(ids.subarray(0, deltas.length)) });
+    const said = Array.from(ids.subarray(0, deltas.length));
+    const logprobs = rows === undefined ? {} : { logprobs: this.rated(said, rows) };
+    this.enqueue({ type: 'text', deltas, ids: said, ...logprobs });
     return cut;
+  }
+
+  score(position: number, rows: LogprobRows): void {
+    this.options.scores?.add(position, rows);
+  }
+
+  private rated(ids: readonly number[], rows: LogprobRows): (RatedToken | null)[] {
+    const { tokenizer, ignoreEos } = this.options;
+    return ratedTokens(tokenizer, ids, rows).map((token, i) =>
+      this.eosIds.has(ids[i]!) && !ignoreEos ? null : token,
+    );
   }
 
   backlogTokens(): number {
@@ -72,6 +92,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
 
   fail(error: unknown): void {
     this.outcome = { error };
+    this.options.scores?.fail(error);
     this.wakeReader();
   }
 

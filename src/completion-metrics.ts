@@ -1,5 +1,6 @@
 /** SessionStats → the `metrics` object of one answer. Pure sums and quotients. */
-import type { CompletionMetrics } from './completion.ts';
+import type { Verification } from '../shards/verification.ts';
+import type { CompletionMetrics, VerificationReport } from './completion.ts';
 import type { RoundRecord, SessionStats } from './engine/session-stats.ts';
 
 export function completionMetrics(stats: SessionStats, completionTokens: number): CompletionMetrics {
@@ -25,6 +26,13 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     draftMs: sum(rounds, ({ draftMs }) => draftMs),
     drafters: draftedBySource(rounds),
   };
+}
+
+export function verificationReport(verification: Verification, stats: SessionStats): VerificationReport {
+  const { mode } = verification;
+  return mode === 'adaptive'
+    ? { mode, lossless: verification.tau === 0, adaptive: { tau: verification.tau, ...stats.leniency } }
+    : { mode, lossless: true, adaptive: null };
 }
 
 /** [i]: of the drafts whose first i tokens were right and that had one more, the share where it was right too. */

@@ -4,20 +4,25 @@
  */
 
 import { choiceSeed } from '../shards/noise.ts';
+import type { Verification } from '../shards/verification.ts';
+import type { Leniency } from '../shards/verify.ts';
 import { AnswerSink } from './answer-sink.ts';
-import { completionMetrics } from './completion-metrics.ts';
+import { completionMetrics, verificationReport } from './completion-metrics.ts';
 import type { DraftPolicy } from './drafting/drafter.ts';
 import type { Scheduler } from './engine/scheduler.ts';
 import { GatewayError } from './errors.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
+import { gatherScores, type PromptScores } from './prompt-scores.ts';
+import { checkTailRequest, type TailRequest, tailExtras } from './tail-request.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
+import type { RatedToken } from './token-logprobs.ts';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
 }
 
-export interface CompletionRequest {
+export interface CompletionRequest extends TailRequest {
   readonly messages: readonly ChatMessage[];
   /** The prompt as it is, at least one id; `messages` are then not looked at. */
   readonly promptIds?: readonly number[];
@@ -29,7 +34,7 @@ export interface CompletionRequest {
   readonly minP: number;
   /** 64-bit seed, or null: one is drawn. */
   readonly seed: bigint | null;
-  /** null: up to the end of the context. */
+  /** null: up to the end of the context. 0 only with promptLogprobs: their answer has no tokens. */
   readonly maxTokens: number | null;
   readonly stop: readonly string[];
   /** Text that the client expects in the answer; '' is a valid prediction without effect. */
@@ -69,6 +74,16 @@ export interface CompletionMetrics {
   readonly computeMs: number;
   readonly draftMs: number;
   readonly drafters: Readonly<Record<string, number>>;
+  readonly verification?: VerificationReport;
+}
+
+/** Which rule made tokens final, and what it let through. */
+export interface VerificationReport {
+  readonly mode: Verification['mode'];
+  /** Does the text follow the target's law exactly? */
+  readonly lossless: boolean;
+  /** Adaptive only. */
+  readonly adaptive: ({ readonly tau: number } & Leniency) | null;
 }
 
 /**
@@ -81,6 +96,8 @@ export type CompletionEvent =
       readonly deltas: readonly string[];
       /** The tokens, as many as deltas, or none where text was only held back until now. */
       readonly ids: readonly number[];
+      /** One for each of ids, if they were asked for; null for the end token of the answer. */
+      readonly logprobs?: readonly (RatedToken | null)[];
     }
   | {
       readonly type: 'finish';
@@ -97,6 +114,8 @@ export interface Completion {
   readonly events: AsyncIterable<CompletionEvent>;
   /** All choices, by index. */
   readonly choices: readonly AsyncIterable<CompletionEvent>[];
+  /** One for each prompt id, null for the first, if they were asked for. Rejects as the first choice does. */
+  readonly promptLogprobs?: Promise<readonly (RatedToken | null)[]>;
 }
 
 /** What the routes are handed. `start` throws GatewayError: context_length_exceeded, queue_full, model_loading, … */
@@ -118,6 +137,8 @@ export function createCompletionService(options: CompletionServiceOptions): Comp
     async start(request) {
       const promptIds = request.promptIds ?? prompts.encodeChat(request.messages);
       const maxTokens = tokenBudget(promptIds.length, request.maxTokens, prompts.contextLength);
+      checkTailRequest(request, maxTokens, options.tokenizer.vocabSize);
+      const scores = request.promptLogprobs === true ? gatherScores(options.tokenizer, promptIds) : null;
       const seed = BigInt.asUintN(64, request.seed ?? options.randomSeed());
       const prediction = request.prediction === null ? null : prompts.encodePrediction(request.prediction);
       // A choice that finds no place takes the others' places back.
@@ -125,9 +146,16 @@ export function createCompletionService(options: CompletionServiceOptions): Comp
       const signal = AbortSignal.any([request.signal, refused.signal]);
       try {
         const choices = Array.from({ length: request.choices ?? 1 }, (_, choice) =>
-          startChoice({ request, promptIds, maxTokens, prediction, seed, choice, signal }, options),
+          startChoice(
+            {
+              ...{ request, promptIds, maxTokens, prediction, seed, choice, signal },
+              scores: choice === 0 ? scores : null,
+            },
+            options,
+          ),
         );
-        return { promptIds, events: choices[0]!, choices };
+        const promptLogprobs = scores === null ? {} : { promptLogprobs: scores.tokens };
+        return { promptIds, events: choices[0]!, choices, ...promptLogprobs };
       } catch (error) {
         refused.abort(error);
         throw error;
@@ -145,16 +173,20 @@ interface Choice {
   readonly seed: bigint;
   readonly choice: number;
   readonly signal: AbortSignal;
+  /** The first choice gathers the prompt's. */
+  readonly scores: PromptScores | null;
 }
 
 function startChoice(
-  { request, promptIds, maxTokens, prediction, seed, choice, signal }: Choice,
+  { request, promptIds, maxTokens, prediction, seed, choice, signal, scores }: Choice,
   { scheduler, tokenizer }: CompletionServiceOptions,
 ): AnswerSink {
   const left = new AbortController();
   const sink = new AnswerSink({
     tokenizer,
     stop: request.stop,
+    ignoreEos: request.ignoreEos ?? false,
+    scores,
     onLeave: () => left.abort(),
     finish: (reason, stats, completionTokens) => ({
       type: 'finish',
@@ -167,7 +199,10 @@ function startChoice(
         acceptedPredictionTokens: stats.acceptedPredictionTokens,
         rejectedPredictionTokens: stats.rejectedPredictionTokens,
       },
-      metrics: completionMetrics(stats, completionTokens),
+      metrics: {
+        ...completionMetrics(stats, completionTokens),
+        verification: verificationReport(request.verification ?? { mode: 'coupled' }, stats),
+      },
       seed,
     }),
   });
@@ -181,9 +216,11 @@ function startChoice(
       seed: choiceSeed({ low: Number(seed & 0xffffffffn), high: Number(seed >> 32n) }, choice),
     },
     maxTokens,
-    minTokens: 0,
-    ignoreEos: false,
+    minTokens: request.minTokens ?? 0,
+    ignoreEos: request.ignoreEos ?? false,
     eosIds: tokenizer.eosIds,
+    tail: tailExtras(request),
+    scorePrompt: scores !== null,
     prediction,
     speculation: request.speculation,
     owner: request.owner,
@@ -196,7 +233,7 @@ function startChoice(
 /** How many tokens the answer may have. Throws context_length_exceeded. */
 function tokenBudget(promptTokens: number, maxTokens: number | null, contextLength: number): number {
   const room = contextLength - promptTokens;
-  if (room < 1 || (maxTokens !== null && maxTokens > room)) {
+  if (room < Math.min(1, maxTokens ?? 1) || (maxTokens !== null && maxTokens > room)) {
     const asked = maxTokens === null ? '' : ` and ${maxTokens} in the completion`;
     throw new GatewayError(
       'context_length_exceeded',

@@ -5,9 +5,17 @@
  * (gumbel coupling, arXiv 2408.07978), which makes two similar models choose the same token more often.
  * Everything here blocks its thread while a pass runs: lm-thread.ts is where it lives.
  */
+import { drawSparse, type SparseProbs, truncated } from '../../shards/draft-probs.ts';
 import { createExecutor, type ExecutorOptions, type HeadOutput } from '../../shards/executor.ts';
 import { KvStore } from '../../shards/kv-store.ts';
-import { chooseToken, greedy, needsLogits, type Sampling } from '../../shards/sampler.ts';
+import {
+  chooseToken,
+  greedy,
+  needsLogits,
+  type Sampling,
+  softmax,
+  targetProbs,
+} from '../../shards/sampler.ts';
 
 /** Rows of one pass over a prompt: longer ones block the thread for no gain in time per row. */
 const chunkRows = 64;
@@ -30,12 +38,16 @@ export interface DraftTask {
   readonly sampling: Sampling;
   /** The draft ends where the product of its confidences falls below this; 0 for drafts as long as asked. */
   readonly reachMin: number;
+  /** Draft from the law of so many likeliest ids, and tell it; null for none. */
+  readonly pairs: number | null;
 }
 
 export interface Drafted {
   readonly ids: Uint32Array;
   /** Probability of each id among those that the model scores; null if it was not told. */
   readonly confidence: Float32Array | null;
+  /** Per id the law that it was drawn from, if the task asked for it. */
+  readonly probs: readonly SparseProbs[] | null;
 }
 
 export interface DraftModel {
@@ -64,7 +76,11 @@ interface SequenceState {
 interface Choice {
   readonly id: number;
   readonly confidence: number;
+  readonly law: SparseProbs | null;
 }
+
+/** How one token is to be drafted. */
+type DraftRule = Pick<DraftTask, 'sampling' | 'pairs'>;
 
 export async function createDraftModel(options: DraftModelOptions): Promise<DraftModel> {
   const { dims, range, kvBytesMax, targetVocab, eosIds, confident = false } = options;
@@ -102,7 +118,7 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
     { fed }: SequenceState,
     ids: readonly number[],
     want: HeadOutput,
-    sampling: Sampling = greedy,
+    { sampling, pairs }: DraftRule = { sampling: greedy, pairs: null },
   ): Promise<Choice> {
     const cache = store.get(sequence);
     store.reserve(sequence, cache.length + ids.length);
@@ -111,9 +127,18 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
     const { newkv, passRows, argmax, confidence, logits } = await executor.run(pass);
     cache.append(newkv, ids.length, passRows);
     fed.push(...ids);
-    if (want === 'none') return { id: -1, confidence: 1 };
+    if (want === 'none') return { id: -1, confidence: 1, law: null };
+    if (pairs !== null) return drawnFrom(logits!, sampling, pairs, fed.length);
     const id = argmax !== null ? argmax[0]! : chooseToken(logits!, sampling, fed.length);
-    return { id, confidence: confidence === null ? 1 : confidence[0]! };
+    return { id, confidence: confidence === null ? 1 : confidence[0]!, law: null };
+  }
+
+  /** Ids that are padding to the target have no place in the law: a draft must not end because one was drawn. */
+  function drawnFrom(logits: Float32Array, sampling: Sampling, pairs: number, position: number): Choice {
+    const known = logits.subarray(0, targetVocab);
+    const greedily = sampling.temperature <= 0;
+    const law = truncated(greedily ? softmax(known) : targetProbs(known, sampling), pairs);
+    return { id: greedily ? law.ids[0]! : drawSparse(law, sampling.seed, position), confidence: 1, law };
   }
 
   /** The next chunk of tokens to read, short of the last one. */
@@ -122,7 +147,7 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
   }
 
   async function write(state: SequenceState, task: DraftTask, stop: () => boolean): Promise<Choice[]> {
-    const { sequence, sampling, reachMin } = task;
+    const { sequence, reachMin } = task;
     const count = Math.min(task.count, dims.contextLength - state.tokens.length);
     const drafted: Choice[] = [];
     if (count <= 0) return drafted;
@@ -130,11 +155,11 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
       if (stop() || states.get(sequence) !== state) return drafted;
       await feed(sequence, state, ids, 'none');
     }
-    const want = wantOf(sampling);
+    const want = wantOf(task);
     let last = state.tokens.at(-1)!;
     let reach = 1;
     while (drafted.length < count && !stop() && states.get(sequence) === state) {
-      const choice = await feed(sequence, state, [last], want, sampling);
+      const choice = await feed(sequence, state, [last], want, task);
       reach *= choice.confidence;
       if (choice.id >= targetVocab || reach < reachMin) break;
       drafted.push(choice);
@@ -144,8 +169,8 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
     return drafted;
   }
 
-  function wantOf(sampling: Sampling): HeadOutput {
-    if (needsLogits(sampling)) return 'logits';
+  function wantOf({ sampling, pairs }: DraftRule): HeadOutput {
+    if (pairs !== null || needsLogits(sampling)) return 'logits';
     return confident ? 'guess' : 'argmax';
   }
 
@@ -185,9 +210,8 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
       return {
         ids: Uint32Array.from(drafted, ({ id }) => id),
         confidence:
-          wantOf(task.sampling) === 'guess'
-            ? Float32Array.from(drafted, ({ confidence }) => confidence)
-            : null,
+          wantOf(task) === 'guess' ? Float32Array.from(drafted, ({ confidence }) => confidence) : null,
+        probs: task.pairs === null ? null : drafted.map(({ law }) => law!),
       };
     },
     close(sequence) {

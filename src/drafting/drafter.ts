@@ -2,6 +2,7 @@
  * The seam of drafting: whatever guesses ahead of the target. Four verbs, batch-first, counters per position
  * (shape after llama.cpp's speculative drafters). A drafter may be wrong at will: verification decides what counts.
  */
+import type { SparseProbs } from '../../shards/draft-probs.ts';
 import type { Sampling } from '../../shards/sampler.ts';
 import type { Verdict } from '../../shards/verify.ts';
 
@@ -20,6 +21,8 @@ export interface Sequence {
   readonly owner: string;
   /** How the target chooses: a drafter with probabilities draws with the same noise, so that it agrees more often. */
   readonly sampling: Sampling;
+  /** Pairs of draft probabilities per token that verification wants of a drafter that has them; left out or null: none. */
+  readonly draftPairs?: number | null;
 }
 
 /** What a request may fix: which drafter, and a length of 0 to draftTokensLimit. 'auto' leaves it to the planner. */
@@ -40,15 +43,12 @@ export interface DraftRequest {
   readonly reachMin?: number;
 }
 
-/** Probabilities of the K likeliest ids at one draft position. */
-export interface SparseProbs {
-  readonly ids: Uint32Array;
-  readonly probs: Float32Array;
-}
-
 export interface Draft {
   readonly ids: Uint32Array;
-  /** Per token the sparse draft probabilities, or null for a point mass. */
+  /**
+   * Per token the law that it was drawn from, or null for a point mass. Exactness rests on it: where they are told, no
+   * draft ends, and no token is left out, because of what was drawn.
+   */
   readonly probs: readonly SparseProbs[] | null;
   /** Per token the drafter's own probability of it, given those before; null where it has none. */
   readonly confidence: Float32Array | null;

@@ -21,7 +21,7 @@ import type { FromLmThread, ToLmThread } from './lm-thread.ts';
 /** Sequences that the thread knows; beyond it the one drafted for longest ago is told again when it is next asked. */
 const sequencesMax = 1024;
 
-const nothing: Drafted = { ids: emptyDraft.ids, confidence: null };
+const nothing: Drafted = { ids: emptyDraft.ids, confidence: null, probs: null };
 
 export interface LmDrafterOptions {
   /** Left out: lm. */
@@ -92,9 +92,9 @@ export async function startLmDrafter(options: LmDrafterOptions): Promise<Drafter
     const count = Math.min(draftTokensMax, draftTokensLimit);
     if (count <= 0 || ended || unable.has(sequence.id)) return emptyDraft;
     const start = now();
-    const { ids, confidence } = await ask(sequence, { count, reachMin }, signal);
+    const { ids, confidence, probs } = await ask(sequence, { count, reachMin }, signal);
     const draftMs = now() - start;
-    return { ids, probs: null, confidence, source: name, matchLength: 0, fromPrediction: 0, draftMs };
+    return { ids, probs, confidence, source: name, matchLength: 0, fromPrediction: 0, draftMs };
   }
 
   async function ask(
@@ -114,8 +114,8 @@ export async function startLmDrafter(options: LmDrafterOptions): Promise<Drafter
       waiting.delete(request);
     };
     signal.addEventListener('abort', abort, { once: true });
-    const { sampling } = sequence;
-    post({ type: 'draft', request, task: { sequence: sequence.id, sampling, ...asked }, stop });
+    const { id, sampling, draftPairs: pairs = null } = sequence;
+    post({ type: 'draft', request, task: { sequence: id, sampling, pairs, ...asked }, stop });
     try {
       const drafted = await answer;
       signal.throwIfAborted();

@@ -75,6 +75,9 @@ function openRing(
     onVerdict: (message) => {
       if (!ended) handlers.onVerdict(ringVerdict(message));
     },
+    onScores: ({ position, logprobs }) => {
+      if (!ended) handlers.onScores?.(position, logprobs);
+    },
   });
   if (topology === 'chain') {
     const hops = hopsAfterFirst(route, session, clusterKey, clock.unixMs() + remainingMs + hopTokenSlackMs);

@@ -3,6 +3,7 @@
  * workers, which topology and which sockets is pipeline.ts's matter (and a simulation's in tests).
  */
 import type { TailOptions } from '../../shards/engine.ts';
+import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Verdict } from '../../shards/verify.ts';
 import type { Frame } from './session.ts';
 
@@ -18,6 +19,8 @@ export interface RingVerdict {
 
 export interface RingHandlers {
   onVerdict(verdict: RingVerdict): void;
+  /** Log-probabilities of prompt tokens from `position` on, one row each; answers frames with `scores`. */
+  onScores?(position: number, logprobs: LogprobRows): void;
   /** A worker holds fewer rows than a frame stands on: it wants everything from position `length` on again. */
   onGap(length: number): void;
   /** At most once; the stream is dead afterwards. */

@@ -3,13 +3,14 @@
  * put notes into an inbox and wake it (TigerStyle: never act in reaction to an external event) — so every decision
  * sees one consistent state, and a simulation can drive it under a virtual clock.
  */
+import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Draft, Drafter } from '../drafting/drafter.ts';
 import { emptyDraft } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { planRounds } from './plan.ts';
 import type { Ring, RingStream, RingVerdict } from './ring.ts';
 import { type FinishReason, Session, type SessionRequest } from './session.ts';
-import { countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
+import { countLeniency, countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
 
 /** An answer may take an hour on the ring; after that its caches are more use to others. */
 const sessionTimeMaxMs = 3_600_000;
@@ -81,6 +82,12 @@ interface Entry {
 type Note =
   | { readonly type: 'verdict'; readonly entry: Entry; readonly verdict: RingVerdict }
   | { readonly type: 'draft'; readonly entry: Entry; readonly draft: Draft }
+  | {
+      readonly type: 'scores';
+      readonly entry: Entry;
+      readonly position: number;
+      readonly logprobs: LogprobRows;
+    }
   | { readonly type: 'gap'; readonly entry: Entry; readonly length: number }
   | { readonly type: 'error'; readonly entry: Entry; readonly error: unknown }
   | { readonly type: 'cancel'; readonly entry: Entry };
@@ -128,6 +135,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       if (entries.get(entry.session.id) !== entry) continue; // ended by an earlier note
       if (note.type === 'verdict') settleVerdict(entry, note.verdict);
       else if (note.type === 'draft') sendRound(entry, note.draft);
+      else if (note.type === 'scores') settleScores(entry, note.position, note.logprobs);
       else if (note.type === 'gap') resume(entry, note.length);
       else if (note.type === 'error') end(entry, 'failed', note.error);
       else end(entry, 'cancelled', null);
@@ -147,11 +155,13 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
             eosIds: request.eosIds,
             minTokens: request.minTokens,
             ignoreEos: request.ignoreEos,
+            ...request.tail,
           },
           remainingMs: sessionTimeMaxMs,
         },
         {
           onVerdict: (verdict) => post({ type: 'verdict', entry, verdict }),
+          onScores: (position, logprobs) => post({ type: 'scores', entry, position, logprobs }),
           onGap: (length) => post({ type: 'gap', entry, length }),
           onError: (error) => post({ type: 'error', entry, error }),
         },
@@ -164,7 +174,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     session.status = 'prefill';
     for (const frame of session.prefillFrames()) entry.stream.forward(frame);
     drafter.open(session, session.request.speculation);
-    startDrafts([entry]);
+    if (session.request.maxTokens > 0) startDrafts([entry]);
+    else if (!session.awaitsScores) end(entry, 'length', null);
   }
 
   /** One batched call for all sessions whose round starts now; each draft leaves as soon as it is there. */
@@ -216,6 +227,12 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     stream!.forward(frame);
   }
 
+  function settleScores(entry: Entry, position: number, logprobs: LogprobRows): void {
+    const { session } = entry;
+    session.settleScores(position, logprobs);
+    if (session.request.maxTokens === 0 && !session.awaitsScores) end(entry, 'length', null);
+  }
+
   function settleVerdict(entry: Entry, { round, verdict, stages }: RingVerdict): void {
     const { session, stats, stream } = entry;
     const flight = entry.round;
@@ -228,6 +245,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     const bytesBefore = entry.linkBytes;
     entry.linkBytes = stream!.linkBytes();
     const before = session.outputLength;
+    countLeniency(stats, verdict);
     const reason = session.settle(verdict, draft);
     const record = {
       rows: draft.ids.length + 1,

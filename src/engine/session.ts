@@ -6,7 +6,12 @@
  * committed token is always the first row of the next frame, so a rejected draft needs no rollback message — the
  * next frame's position is the rollback (petals: position is the only cache coordinate).
  */
+import type { SparseProbs } from '../../shards/draft-probs.ts';
+import type { TailOptions } from '../../shards/engine.ts';
+import { scoreRowsMax } from '../../shards/frame.ts';
+import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Sampling } from '../../shards/sampler.ts';
+import { draftPairsWanted } from '../../shards/verification.ts';
 import type { Verdict } from '../../shards/verify.ts';
 import type { Draft, DraftPolicy, Sequence } from '../drafting/drafter.ts';
 import type { SessionStats } from './session-stats.ts';
@@ -18,23 +23,37 @@ export type FinishReason = 'stop' | 'length';
 
 /** Where committed tokens go. All methods are called from the step loop and must not block. */
 export interface TokenSink {
-  /** Takes the ids of one round. Returns how many of them belong to the answer if it ends within them, else null. */
-  commit(ids: Uint32Array): number | null;
+  /**
+   * Takes the ids of one round, with a row of log-probabilities for each if they were asked for. Returns how many of
+   * them belong to the answer if it ends within them, else null.
+   */
+  commit(ids: Uint32Array, logprobs?: LogprobRows): number | null;
+  /** Log-probabilities of prompt tokens from `position` on, in order; after a loss some may come again. */
+  score?(position: number, logprobs: LogprobRows): void;
   /** Tokens handed over that the client has not read: a slow reader slows only its own session. */
   backlogTokens(): number;
   end(reason: FinishReason, stats: SessionStats): void;
   fail(error: unknown): void;
 }
 
+/** Options of the tail that most requests leave out. */
+export type TailExtras = Omit<
+  TailOptions,
+  'sampling' | 'promptLength' | 'eosIds' | 'minTokens' | 'ignoreEos'
+>;
+
 export interface SessionRequest {
   /** At least one id. */
   readonly promptIds: readonly number[];
   readonly sampling: Sampling;
-  /** >= 1; promptIds.length + maxTokens fits the context. */
+  /** promptIds.length + maxTokens fits the context. 0 ends with the prompt's scores. */
   readonly maxTokens: number;
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly eosIds: readonly number[];
+  readonly tail?: TailExtras;
+  /** Asks for log-probabilities of the prompt's tokens but the first, as many alternatives as tail.logprobs says. */
+  readonly scorePrompt?: boolean;
   readonly prediction: Uint32Array | null;
   readonly speculation: DraftPolicy;
   readonly owner: string;
@@ -56,6 +75,10 @@ export interface Frame {
   readonly ids: Uint32Array;
   /** Rows before this one get no verdict; ids.length: none does. */
   readonly headFrom: number;
+  /** Prefill that asks for log-probabilities of its ids but the first. */
+  readonly scores?: boolean;
+  /** Of the ids behind row headFrom, if verification wants them and the drafter knows them. */
+  readonly draftProbs?: readonly SparseProbs[];
 }
 
 export class Session implements Sequence {
@@ -66,11 +89,14 @@ export class Session implements Sequence {
   readonly prediction: Uint32Array | null;
   readonly owner: string;
   readonly sampling: Sampling;
+  readonly draftPairs: number | null;
   status: SessionStatus = 'waiting';
   private epoch = 1;
   private round = 0;
   /** Positions [0, sent) are on the ring for good; the next frame starts here. */
   private sent = 0;
+  /** Prompt tokens whose log-probabilities are known; the first has none. */
+  private scored = 1;
 
   constructor(id: string, request: SessionRequest) {
     this.id = id;
@@ -80,6 +106,7 @@ export class Session implements Sequence {
     this.prediction = request.prediction;
     this.owner = request.owner;
     this.sampling = request.sampling;
+    this.draftPairs = draftPairsWanted(request.tail?.verification ?? { mode: 'coupled' }, request.sampling);
   }
 
   get outputLength(): number {
@@ -96,7 +123,7 @@ export class Session implements Sequence {
    * behind the other. At least one prompt token stays for the first round's frame.
    */
   prefillFrames(): Frame[] {
-    const frames: Frame[] = [];
+    const frames: Frame[] = this.scoringFrames();
     while (this.tokens.length - this.sent > prefillChunkRows) {
       const ids = Uint32Array.from(this.tokens.slice(this.sent, this.sent + prefillChunkRows));
       frames.push(this.frame(this.sent, ids, ids.length));
@@ -105,11 +132,40 @@ export class Session implements Sequence {
     return frames;
   }
 
+  /** Each frame begins with the last id of the one before: a row scores the id behind it. */
+  private scoringFrames(): Frame[] {
+    const frames: Frame[] = [];
+    if (!this.awaitsScores) return frames;
+    while (this.sent < this.promptLength - 1) {
+      const ids = Uint32Array.from(this.request.promptIds.slice(this.sent, this.sent + scoreRowsMax + 1));
+      frames.push({ ...this.frame(this.sent, ids, ids.length), scores: true });
+      this.sent += ids.length - 1;
+    }
+    return frames;
+  }
+
+  /** Were scores asked for that have not come? */
+  get awaitsScores(): boolean {
+    return this.request.scorePrompt === true && this.scored < this.promptLength;
+  }
+
+  /** Takes over log-probabilities of prompt tokens from `position` on. */
+  settleScores(position: number, logprobs: LogprobRows): void {
+    this.scored = Math.max(this.scored, position + logprobs.own.length);
+    this.request.sink.score?.(position, logprobs);
+  }
+
   /** The frame of a round: the final tokens that the ring has not seen (one, after the first round) and the draft. */
   roundFrame(draft: Draft): Frame {
     const known = this.tokens.slice(this.sent);
     const ids = Uint32Array.from([...known, ...draft.ids]);
-    return this.frame(this.sent, ids, known.length - 1);
+    return this.withProbs(this.frame(this.sent, ids, known.length - 1), draft.probs);
+  }
+
+  private withProbs(frame: Frame, probs: readonly SparseProbs[] | null): Frame {
+    return this.draftPairs === null || probs === null || probs.length === 0
+      ? frame
+      : { ...frame, draftProbs: probs };
   }
 
   /**
@@ -120,7 +176,7 @@ export class Session implements Sequence {
     // A rejected row leaves wrong rows in the caches: whatever was sent after it is stale.
     if (verdict.accepted < draft.ids.length) this.epoch += 1;
     this.status = 'decode';
-    const cut = this.request.sink.commit(verdict.ids);
+    const cut = this.request.sink.commit(verdict.ids, verdict.logprobs);
     const kept = cut === null ? verdict.ids : verdict.ids.subarray(0, cut);
     for (const id of kept) this.tokens.push(id);
     this.sent = this.tokens.length - 1;

@@ -130,15 +130,9 @@ test('parameters that would change the answer are refused by name', async (t) =>
     functions: [{}],
     function_call: { name: 'f' },
     response_format: { type: 'json_object' },
-    logprobs: true,
-    top_logprobs: 3,
-    logit_bias: { 5: 1 },
-    frequency_penalty: 0.5,
-    presence_penalty: -1,
     modalities: ['text', 'audio'],
     audio: { voice: 'x' },
     web_search_options: {},
-    ignore_eos: true,
     grammar: 'root ::= "a"',
   };
   const { app } = await openEdge(t);
@@ -206,7 +200,34 @@ test('invalid values are refused with the path of the field', async (t) => {
     [{ prediction: { type: 'other', content: '' } }, 'prediction.type', /must be "content"/],
     [{ speculation: { drafter: 'magic' } }, 'speculation.drafter', /one of auto, none/],
     [{ speculation: { draft_length: 65 } }, 'speculation.draft_length', /must be <= 64/],
-    [{ speculation: { verification: {} } }, 'speculation.verification', /not known/],
+    [{ speculation: { verification: {} } }, 'speculation.verification', /fewer than 1/],
+    [{ speculation: { verification: 'strict' } }, 'speculation.verification', /"coupled" or an object/],
+    [
+      { speculation: { verification: { rejection: {}, adaptive: {} } } },
+      'speculation.verification',
+      /more than 1/,
+    ],
+    [
+      { speculation: { verification: { rejection: { top_k: 321 } } } },
+      'speculation.verification.rejection.top_k',
+      /<= 320/,
+    ],
+    [{ speculation: { verification: { magic: {} } } }, 'speculation.verification', /not known/],
+    [
+      { speculation: { verification: { adaptive: { tau: 1 } } } },
+      'speculation.verification.adaptive.tau',
+      /<= 0.9/,
+    ],
+    [{ frequency_penalty: 2.1 }, 'frequency_penalty', /<= 2/],
+    [{ presence_penalty: '1' }, 'presence_penalty', /a number/],
+    [{ repetition_penalty: 0 }, 'repetition_penalty', />= 0.01/],
+    [{ logit_bias: { 5: 101 } }, 'logit_bias[5]', /<= 100/],
+    [{ logit_bias: { hello: 1 } }, 'logit_bias.hello', /not known/],
+    [{ min_tokens: -1 }, 'min_tokens', />= 0/],
+    [{ ignore_eos: 'no' }, 'ignore_eos', /boolean/],
+    [{ logprobs: 5 }, 'logprobs', /boolean/],
+    [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', /<= 20/],
+    [{ top_logprobs: 3 }, 'top_logprobs', /only allowed with 'logprobs'/],
   ];
   const { app } = await openEdge(t);
   for (const [fields, param, message] of cases) {
@@ -314,4 +335,53 @@ test('what a client notes on a request is taken, and the tier that served it is 
   assert.equal(answer.statusCode, 200);
   assert.equal(body.service_tier, 'default');
   assert.ok(!('service_tier' in (await post(t, {})).body));
+});
+
+test('fields for the tail reach the completion', async (t) => {
+  const { request } = await post(t, {
+    frequency_penalty: 0.5,
+    presence_penalty: -1,
+    repetition_penalty: 1.1,
+    logit_bias: { 5: 1.5, 17: -100 },
+    min_tokens: 3,
+    ignore_eos: true,
+    logprobs: true,
+    top_logprobs: 2,
+    speculation: { verification: { adaptive: { tau: 0.1, lambda2: 0.3 } } },
+  });
+  const { penalties, logitBias, minTokens, ignoreEos, logprobs, verification } = request!;
+  assert.deepEqual(
+    { penalties, logitBias, minTokens, ignoreEos, logprobs, verification },
+    {
+      penalties: { frequency: 0.5, presence: -1, repetition: 1.1 },
+      logitBias: [
+        { id: 5, bias: 1.5 },
+        { id: 17, bias: -100 },
+      ],
+      minTokens: 3,
+      ignoreEos: true,
+      logprobs: 2,
+      verification: { mode: 'adaptive', tau: 0.1, lambda1: 3, lambda2: 0.3, lambda3: 0.1 },
+    },
+  );
+});
+
+test('fields for the tail are left out where they ask for nothing', async (t) => {
+  const { request } = await post(t, {
+    frequency_penalty: 0,
+    presence_penalty: null,
+    repetition_penalty: 1,
+    logit_bias: {},
+    logprobs: false,
+    top_logprobs: 0,
+    speculation: { verification: 'coupled' },
+  });
+  for (const field of ['penalties', 'logitBias', 'logprobs', 'verification', 'minTokens', 'ignoreEos']) {
+    assert.ok(!(field in request!), field);
+  }
+});
+
+test('speculation.verification rejection has a default for its pairs', async (t) => {
+  const { request } = await post(t, { speculation: { verification: { rejection: {} } } });
+  assert.deepEqual(request!.verification, { mode: 'rejection', topK: 64 });
 });
