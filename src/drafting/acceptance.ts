@@ -52,8 +52,11 @@ const chanceMax = 0.995;
 export interface Acceptance {
   /** Per position group (positionGroup): the chance that a token there is accepted, given those before it. */
   chances(bucket: number): Float64Array;
-  /** One draft of which `judged` tokens met the target and the first `accepted` were right (judged <= accepted + 1). */
-  observe(bucket: number, accepted: number, judged: number): void;
+  /**
+   * One draft of which `judged` tokens met the target and the first `accepted` were right (judged <= accepted + 1);
+   * its first token stood at position `offset` of the run of guesses.
+   */
+  observe(bucket: number, accepted: number, judged: number, offset?: number): void;
 }
 
 export function matchBucket(matchLength: number): number {
@@ -65,6 +68,14 @@ export function matchBucket(matchLength: number): number {
 /** Positions that share their counts: 0, 1, 2, 3, 4-7, 8-15, 16-31, 32-63. */
 export function positionGroup(position: number): number {
   return position < 4 ? position : Math.min(groupsPerBucket - 1, 33 - Math.clz32(position));
+}
+
+/** Chance that tokens [offset, offset + length) of a run are all right, given those before. */
+export function reachOf(chances: Float64Array, length: number, offset = 0): number {
+  let reach = 1;
+  for (let i = 0; i < length; i++)
+    reach *= chances[positionGroup(Math.min(offset + i, draftTokensLimit - 1))]!;
+  return reach;
 }
 
 /** What all sessions of one source saw. */
@@ -101,10 +112,10 @@ function createAcceptance(decay: number, priorOf: (bucket: number) => Float64Arr
       }
       return chances;
     },
-    observe(bucket, accepted, judged) {
+    observe(bucket, accepted, judged, offset = 0) {
       let lastGroup = -1;
       for (let position = 0; position < Math.min(judged, draftTokensLimit); position++) {
-        const group = positionGroup(position);
+        const group = positionGroup(Math.min(offset + position, draftTokensLimit - 1));
         if (group !== lastGroup) {
           judgedIn[bucket]![group]! *= decay;
           acceptedIn[bucket]![group]! *= decay;

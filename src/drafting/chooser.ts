@@ -5,6 +5,7 @@
  * the cut against what was committed: their acceptance is learned even while nothing of them is sent.
  * Invariant: a drafter that fails costs a round its draft, never a request its answer.
  */
+import { matchBucket, reachOf } from './acceptance.ts';
 import { type LengthChoice, pricesByLength } from './draft-length.ts';
 import {
   countOutcome,
@@ -32,6 +33,18 @@ const retryRounds = 32;
 
 /** Longest draft of a source that ends its drafts by its own confidence. */
 const confidentLengthMax = 16;
+
+/**
+ * Where frames flow behind one another a draft goes on while the chance that all of it is right is above this: a row
+ * costs a few ms of passes, and a right one saves its share of a round trip.
+ */
+const pipelinedReachMin = 0.1;
+
+/** Tokens that a model writes before they leave: the next ones are written while these travel. */
+const pipelinedChunk = 4;
+
+/** How far ahead sources are compared. */
+const comparedTokens = 16;
 
 const autoPolicy: DraftPolicy = { drafter: 'auto', draftLength: 'auto' };
 
@@ -94,6 +107,48 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     return { length: fixed, msPerToken: pricesByLength(request, fixed)[fixed]! };
   }
 
+  /** What a session asks for behind guesses that are under way: models go on, copies were made in full. */
+  function planAhead(request: DraftRequest): Plan {
+    const policy = request.policy ?? autoPolicy;
+    const session = experience.of(request.sequence);
+    const offers = pipelinedOffers(request, session, policy);
+    return { request, policy, session, suffix: emptyDraft, suffixLength: 0, asked: cheapestOf(offers) };
+  }
+
+  /** Frames flow: what counts is how many tokens come through before the first wrong one. */
+  function planPipelined(request: DraftRequest, suffix: Draft): Plan {
+    const policy = request.policy ?? autoPolicy;
+    const session = experience.of(request.sequence);
+    const chances = session.ngram.acceptance.chances(matchBucket(suffix.matchLength));
+    let length = 0;
+    while (length < suffix.ids.length && reachOf(chances, length + 1) >= pipelinedReachMin) length += 1;
+    const plan = { request, policy, session, suffix, suffixLength: length, asked: null };
+    const offer = cheapestOf(pipelinedOffers(request, session, policy));
+    if (offer === null) return plan;
+    const copyMs = experience.roundMs(1) / runLength(chances, suffix.ids.length);
+    const asks =
+      policy.drafter !== 'auto' || offer.msPerToken < copyMs || offer.known.idleRounds >= retryRounds;
+    return asks ? { ...plan, asked: offer } : plan;
+  }
+
+  function pipelinedOffers(
+    { draftTokensMax, ahead }: DraftRequest,
+    session: SessionExperience,
+    policy: DraftPolicy,
+  ): ModelOffer[] {
+    const reachMin = pipelinedReachMin / (ahead?.reach ?? 1);
+    if (reachMin > 1) return [];
+    const length = Math.min(draftTokensMax, pipelinedChunk);
+    return models
+      .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
+      .map((model) => {
+        const known = session.models.get(model.name)!;
+        const run = runLength(known.acceptance.chances(0), comparedTokens);
+        const msPerToken = (experience.roundMs(1) + experience.modelDraftMs(model.name, length)) / run;
+        return { model, known, length, reachMin, msPerToken };
+      });
+  }
+
   function planOf(request: DraftRequest, suffix: Draft): Plan {
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
@@ -103,10 +158,7 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
       .map((model) => offerOf(model, request, session, policy));
     if (policy.drafter !== 'auto') return { ...plan, asked: offers[0] ?? null };
-    const best = offers.reduce<ModelOffer | null>(
-      (least, offer) => (least === null || offer.msPerToken < least.msPerToken ? offer : least),
-      null,
-    );
+    const best = cheapestOf(offers);
     if (best === null) return plan;
     const handicap = session.current === best.model.name ? 1 + switchGain : 1 - switchGain;
     if (best.msPerToken < copy.msPerToken * handicap) return { ...plan, asked: best };
@@ -159,7 +211,9 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
   function settle({ policy, session, suffix, suffixLength }: Plan, written: Draft | undefined): Draft {
     const fromModel = written !== undefined && written.ids.length > 0;
     const mayCopy = policy.drafter === 'auto' || policy.drafter === 'ngram';
-    const draft = fromModel ? { ...written } : cut(suffix, mayCopy ? suffixLength : 0);
+    const known = fromModel ? session.models.get(written.source)! : session.ngram;
+    const unpriced = fromModel ? written : cut(suffix, mayCopy ? suffixLength : 0);
+    const draft = { ...unpriced, reach: believedReach(unpriced, known) };
     session.current = fromModel ? written.source : 'ngram';
     for (const [name, model] of session.models)
       model.idleRounds = name === session.current ? 0 : model.idleRounds + 1;
@@ -203,8 +257,14 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       const drafting = requests.filter(
         ({ draftTokensMax, policy }) => draftTokensMax > 0 && policy?.drafter !== 'none',
       );
-      const copies = await draftsOf(ngram, drafting, signal);
-      const plans = drafting.map((request, i) => planOf(request, copies[i]!));
+      const fresh = drafting.filter(({ ahead }) => ahead === undefined);
+      const copies = await draftsOf(ngram, fresh, signal);
+      const plans = [
+        ...fresh.map((request, i) =>
+          mayFlow(request) ? planPipelined(request, copies[i]!) : planOf(request, copies[i]!),
+        ),
+        ...drafting.filter((request) => request.ahead !== undefined && mayFlow(request)).map(planAhead),
+      ];
       const written = await writtenFor(plans, signal);
       const drafts = new Map(plans.map((plan) => [plan.request, settle(plan, written.get(plan))]));
       return requests.map((request) => drafts.get(request) ?? { ...emptyDraft });
@@ -226,6 +286,35 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       await Promise.all(sources.map((source) => source.dispose()));
     },
   };
+}
+
+/** A fixed length is that of one draft, whether it travels in one frame or in several. */
+function mayFlow({ pipelined = false, policy = autoPolicy }: DraftRequest): boolean {
+  return pipelined && policy.draftLength === 'auto';
+}
+
+function cheapestOf(offers: readonly ModelOffer[]): ModelOffer | null {
+  return offers.reduce<ModelOffer | null>(
+    (least, offer) => (least === null || offer.msPerToken < least.msPerToken ? offer : least),
+    null,
+  );
+}
+
+/** Tokens that a run of guesses is expected to commit: those before the first wrong one, and the target's own. */
+function runLength(chances: Float64Array, available: number): number {
+  let tokens = 1;
+  for (let length = 1; length <= Math.min(available, comparedTokens); length++)
+    tokens += reachOf(chances, length);
+  return tokens;
+}
+
+/** Chance that a whole draft is right: by its own confidence where it has one, else as its source fared so far. */
+function believedReach(
+  { ids, confidence, matchLength, offset }: Draft,
+  { acceptance }: SourceExperience,
+): number {
+  if (confidence !== null) return confidence.reduce((reach, chance) => reach * chance, 1);
+  return reachOf(acceptance.chances(matchBucket(matchLength)), ids.length, offset);
 }
 
 /** The first `length` tokens of a draft: always a new object, since drafts are told apart by identity. */

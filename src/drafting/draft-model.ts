@@ -38,6 +38,8 @@ export interface DraftTask {
   readonly sampling: Sampling;
   /** The draft ends where the product of its confidences falls below this; 0 for drafts as long as asked. */
   readonly reachMin: number;
+  /** Guesses behind the sequence's tokens that the draft goes on after. */
+  readonly ahead: readonly number[];
   /** Draft from the law of so many likeliest ids, and tell it; null for none. */
   readonly pairs: number | null;
 }
@@ -72,6 +74,14 @@ interface SequenceState {
   readonly fed: number[];
 }
 
+/** What one task reads: the sequence, and what is assumed to follow it. */
+interface Reading {
+  readonly tokens: readonly number[];
+  readonly fed: number[];
+  /** False once the sequence was closed or begun anew. */
+  stands(): boolean;
+}
+
 /** One drafted token; confidence 1 where it is not known. */
 interface Choice {
   readonly id: number;
@@ -93,10 +103,11 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
   const states = new Map<string, SequenceState>();
 
   /** The sequence with its cache cut to the rows that are still right; null if the model cannot read it. */
-  function resume(sequence: string): SequenceState | null {
+  function resume(sequence: string, ahead: readonly number[]): Reading | null {
     const state = states.get(sequence);
     if (state === undefined || state.tokens.length === 0) return null;
-    const { tokens, fed } = state;
+    const tokens = ahead.length === 0 ? state.tokens : [...state.tokens, ...ahead];
+    const { fed } = state;
     if (tokens.length > dims.contextLength || tokens.some((id) => id >= dims.vocab)) return null;
     // The last token is always fed again, for its logits.
     let right = 0;
@@ -109,13 +120,13 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
       store.open(sequence);
       fed.length = 0;
     }
-    return state;
+    return { tokens, fed, stands: () => states.get(sequence) === state };
   }
 
   /** Runs ids after what was fed; the choice for the token after the last one if `want` is a head. */
   async function feed(
     sequence: string,
-    { fed }: SequenceState,
+    { fed }: Reading,
     ids: readonly number[],
     want: HeadOutput,
     { sampling, pairs }: DraftRule = { sampling: greedy, pairs: null },
@@ -142,24 +153,24 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
   }
 
   /** The next chunk of tokens to read, short of the last one. */
-  function unread({ tokens, fed }: SequenceState): number[] {
+  function unread({ tokens, fed }: Reading): number[] {
     return tokens.slice(fed.length, Math.min(tokens.length - 1, fed.length + chunkRows));
   }
 
-  async function write(state: SequenceState, task: DraftTask, stop: () => boolean): Promise<Choice[]> {
+  async function write(reading: Reading, task: DraftTask, stop: () => boolean): Promise<Choice[]> {
     const { sequence, reachMin } = task;
-    const count = Math.min(task.count, dims.contextLength - state.tokens.length);
+    const count = Math.min(task.count, dims.contextLength - reading.tokens.length);
     const drafted: Choice[] = [];
     if (count <= 0) return drafted;
-    for (let ids = unread(state); ids.length > 0; ids = unread(state)) {
-      if (stop() || states.get(sequence) !== state) return drafted;
-      await feed(sequence, state, ids, 'none');
+    for (let ids = unread(reading); ids.length > 0; ids = unread(reading)) {
+      if (stop() || !reading.stands()) return drafted;
+      await feed(sequence, reading, ids, 'none');
     }
     const want = wantOf(task);
-    let last = state.tokens.at(-1)!;
+    let last = reading.tokens.at(-1)!;
     let reach = 1;
-    while (drafted.length < count && !stop() && states.get(sequence) === state) {
-      const choice = await feed(sequence, state, [last], want, task);
+    while (drafted.length < count && !stop() && reading.stands()) {
+      const choice = await feed(sequence, reading, [last], want, task);
       reach *= choice.confidence;
       if (choice.id >= targetVocab || reach < reachMin) break;
       drafted.push(choice);
@@ -177,12 +188,13 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
   /** Between tasks every cache may be evicted for another's sake. */
   async function withCache<T>(
     sequence: string,
-    work: (state: SequenceState) => Promise<T>,
+    ahead: readonly number[],
+    work: (reading: Reading) => Promise<T>,
   ): Promise<T | null> {
-    const state = resume(sequence);
-    if (state === null) return null;
+    const reading = resume(sequence, ahead);
+    if (reading === null) return null;
     try {
-      return await work(state);
+      return await work(reading);
     } finally {
       store.keep(sequence);
     }
@@ -198,15 +210,16 @@ export async function createDraftModel(options: DraftModelOptions): Promise<Draf
       for (const id of ids) state.tokens.push(id);
     },
     async read(sequence, stop) {
-      await withCache(sequence, async (state) => {
-        for (let ids = unread(state); ids.length > 0; ids = unread(state)) {
-          if ((await stop()) || states.get(sequence) !== state) return;
-          await feed(sequence, state, ids, 'none');
+      await withCache(sequence, [], async (reading) => {
+        for (let ids = unread(reading); ids.length > 0; ids = unread(reading)) {
+          if ((await stop()) || !reading.stands()) return;
+          await feed(sequence, reading, ids, 'none');
         }
       });
     },
     async draft(task, stop) {
-      const drafted = (await withCache(task.sequence, (state) => write(state, task, stop))) ?? [];
+      const drafted =
+        (await withCache(task.sequence, task.ahead, (reading) => write(reading, task, stop))) ?? [];
       return {
         ids: Uint32Array.from(drafted, ({ id }) => id),
         confidence:

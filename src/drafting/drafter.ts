@@ -29,6 +29,11 @@ export interface Sequence {
 export interface DraftPolicy {
   readonly drafter: 'auto' | 'none' | 'ngram' | 'lm' | 'head';
   readonly draftLength: number | 'auto';
+  /**
+   * Read by the scheduler: one draft at a time (sync), or frames that follow one another while earlier ones are under
+   * way (async). Left out, or auto: async where links cost more than passes.
+   */
+  readonly rounds?: 'auto' | 'sync' | 'async';
 }
 
 export interface DraftRequest {
@@ -41,6 +46,17 @@ export interface DraftRequest {
    * A drafter that knows its confidence stops where the chance that the whole draft is right falls below this. Left out: 0.
    */
   readonly reachMin?: number;
+  /** Frames flow behind one another: a longer draft costs no time, only rows. Left out: the draft is one frame. */
+  readonly pipelined?: boolean;
+  /** Guesses that are under way behind sequence.tokens: the draft goes on after them. Left out: none are. */
+  readonly ahead?: Ahead;
+}
+
+/** What a session has under way when it asks for more. */
+export interface Ahead {
+  readonly ids: readonly number[];
+  /** Chance that all of them are right. */
+  readonly reach: number;
 }
 
 export interface Draft {
@@ -56,6 +72,10 @@ export interface Draft {
   readonly source: string;
   /** Tokens of context that the match behind this draft agreed on; 0 where that has no meaning. */
   readonly matchLength: number;
+  /** Chance that all of ids are right, as the planner believed when it was made; 1 for an empty draft. */
+  readonly reach: number;
+  /** Guesses that stood before the first of ids when it was made (`ahead`). */
+  readonly offset: number;
   /** How many of ids were copied from the client's prediction (a prefix of ids). */
   readonly fromPrediction: number;
   /** Wall time of making it, ms. */
@@ -68,6 +88,8 @@ export const emptyDraft: Draft = {
   confidence: null,
   source: 'none',
   matchLength: 0,
+  reach: 1,
+  offset: 0,
   fromPrediction: 0,
   draftMs: 0,
 };
@@ -76,8 +98,13 @@ export const emptyDraft: Draft = {
 export interface DraftOutcome {
   readonly draft: Draft;
   readonly verdict: Verdict;
-  /** Time from the frame's departure to its verdict, ms; null for a round that carried a prompt. */
+  /**
+   * Time from a frame's departure to its verdict, ms, of a frame that met an idle ring; null if there was none, or if
+   * it carried a prompt.
+   */
   readonly roundMs: number | null;
+  /** Rows of that frame; left out: the draft and one more. */
+  readonly roundRows?: number;
 }
 
 /** Counters of one drafter; position i counts the (i+1)-th token of a draft. */

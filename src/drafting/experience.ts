@@ -105,9 +105,9 @@ export function createExperience(models: readonly string[]): Experience {
     modelDraftMs: (model, length) => sharedModels.get(model)!.draftTime.at(length),
     of,
     observe(sequence, outcome, suffix) {
-      const { draft, verdict, roundMs } = outcome;
+      const { draft, verdict, roundMs, roundRows = draft.ids.length + 1 } = outcome;
       const session = of(sequence);
-      if (roundMs !== null) roundTime.observe(draft.ids.length + 1, roundMs);
+      if (roundMs !== null) roundTime.observe(roundRows, roundMs);
       if (suffix !== undefined) judge(suffix, outcome, sharedNgram, session.ngram.acceptance);
       if (draft.source === 'ngram') {
         session.ngram.length.observe(draft.matchLength, draft.ids.length, verdict.accepted);
@@ -147,5 +147,6 @@ function judge(draft: Draft, { verdict }: DraftOutcome, ...acceptances: Acceptan
   let accepted = 0;
   while (accepted < known && draft.ids[accepted] === verdict.ids[accepted]) accepted += 1;
   const judged = Math.min(known, accepted + 1);
-  for (const acceptance of acceptances) acceptance.observe(matchBucket(draft.matchLength), accepted, judged);
+  for (const acceptance of acceptances)
+    acceptance.observe(matchBucket(draft.matchLength), accepted, judged, draft.offset);
 }

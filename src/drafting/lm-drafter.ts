@@ -7,6 +7,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Drafted, DraftModelOptions, DraftTask } from './draft-model.ts';
 import {
+  type Ahead,
   countOutcome,
   type Draft,
   type Drafter,
@@ -22,6 +23,8 @@ import type { FromLmThread, ToLmThread } from './lm-thread.ts';
 const sequencesMax = 1024;
 
 const nothing: Drafted = { ids: emptyDraft.ids, confidence: null, probs: null };
+
+const nothingAhead: Ahead = { ids: [], reach: 1 };
 
 export interface LmDrafterOptions {
   /** Left out: lm. */
@@ -88,18 +91,22 @@ export async function startLmDrafter(options: LmDrafterOptions): Promise<Drafter
   }
 
   async function draftOne(request: DraftRequest, signal: AbortSignal): Promise<Draft> {
-    const { sequence, draftTokensMax, reachMin = 0 } = request;
+    const { sequence, draftTokensMax, reachMin = 0, ahead = nothingAhead } = request;
     const count = Math.min(draftTokensMax, draftTokensLimit);
     if (count <= 0 || ended || unable.has(sequence.id)) return emptyDraft;
     const start = now();
-    const { ids, confidence, probs } = await ask(sequence, { count, reachMin }, signal);
+    const { ids, confidence, probs } = await ask(sequence, { count, reachMin, ahead: ahead.ids }, signal);
     const draftMs = now() - start;
-    return { ids, probs, confidence, source: name, matchLength: 0, fromPrediction: 0, draftMs };
+    const offset = ahead.ids.length;
+    return {
+      ...{ ids, probs, confidence, source: name, matchLength: 0, reach: 1, offset },
+      ...{ fromPrediction: 0, draftMs },
+    };
   }
 
   async function ask(
     sequence: Sequence,
-    asked: Pick<DraftTask, 'count' | 'reachMin'>,
+    asked: Pick<DraftTask, 'count' | 'reachMin' | 'ahead'>,
     signal: AbortSignal,
   ): Promise<Drafted> {
     tell(sequence);

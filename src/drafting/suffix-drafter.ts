@@ -54,6 +54,8 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
       confidence: null,
       source: 'ngram',
       matchLength,
+      reach: 1,
+      offset: 0,
       fromPrediction,
       draftMs: now() - start,
     };

@@ -26,6 +26,7 @@ export interface PipelineOptions {
 
 export function createPipeline(options: PipelineOptions): Ring {
   return {
+    stages: () => options.members.states().length,
     open(open, handlers) {
       const route = options.members.route();
       return openRing(options, route, open, handlers);
@@ -53,7 +54,8 @@ function openRing(
   function fail(index: number, error: ShardError): void {
     if (ended) return;
     if (error.code === 'gap') {
-      handlers.onGap(Number(error.detail['length'] ?? 0));
+      const { epoch, length } = error.detail;
+      handlers.onGap({ epoch: Number(epoch ?? 0), length: Number(length ?? 0) });
       return;
     }
     ended = true;

@@ -17,12 +17,18 @@ export interface RingVerdict {
   readonly stages: readonly { readonly queueUs: number; readonly runUs: number }[];
 }
 
+export interface RingGap {
+  readonly epoch: number;
+  /** Positions that the worker holds. */
+  readonly length: number;
+}
+
 export interface RingHandlers {
   onVerdict(verdict: RingVerdict): void;
   /** Log-probabilities of prompt tokens from `position` on, one row each; answers frames with `scores`. */
   onScores?(position: number, logprobs: LogprobRows): void;
-  /** A worker holds fewer rows than a frame stands on: it wants everything from position `length` on again. */
-  onGap(length: number): void;
+  /** A worker holds fewer rows than a frame of that epoch stands on: it wants everything from `length` on again. */
+  onGap(gap: RingGap): void;
   /** At most once; the stream is dead afterwards. */
   onError(error: unknown): void;
 }
@@ -43,6 +49,8 @@ export interface RingOpen {
 }
 
 export interface Ring {
+  /** Workers that a frame passes. */
+  stages(): number;
   /** Throws GatewayError when there is no complete route now. */
   open(options: RingOpen, handlers: RingHandlers): RingStream;
 }

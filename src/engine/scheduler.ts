@@ -4,13 +4,17 @@
  * sees one consistent state, and a simulation can drive it under a virtual clock.
  */
 import type { LogprobRows } from '../../shards/logprobs.ts';
-import type { Draft, Drafter } from '../drafting/drafter.ts';
+import type { Draft, Drafter, DraftRequest } from '../drafting/drafter.ts';
 import { emptyDraft } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
+import { Flight } from './flight.ts';
 import { planRounds } from './plan.ts';
-import type { Ring, RingStream, RingVerdict } from './ring.ts';
+import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
+import { createRingCosts } from './ring-costs.ts';
+import { RoundTally } from './round-tally.ts';
 import { type FinishReason, Session, type SessionRequest } from './session.ts';
 import { countLeniency, countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
+import { followingSlices, openingSlices, sliceRows } from './slices.ts';
 
 /** An answer may take an hour on the ring; after that its caches are more use to others. */
 const sessionTimeMaxMs = 3_600_000;
@@ -19,6 +23,11 @@ const backlogTokensMax = 1024;
 
 /** Gaps in a row before a session is given up: each worker of a ring may have lost its rows once. */
 const gapsMax = 64;
+
+/**
+ * Frames under way at once: four for each of four stages keep every stage busy; more would only be dropped unrun.
+ */
+const framesMax = 16;
 
 export interface SchedulerLimits {
   /** Sessions on the ring at once. */
@@ -55,40 +64,34 @@ export interface Scheduler {
   close(): Promise<void>;
 }
 
-/** A round between the departure of its frame and its verdict. */
-interface RoundInFlight {
-  readonly draft: Draft;
-  readonly round: number;
-  readonly sentMs: number;
-  readonly opening: boolean;
-}
-
 /** A session with what the loop holds for it. */
 interface Entry {
   readonly session: Session;
   readonly stats: SessionStats;
   readonly abort: AbortController;
   readonly unlisten: () => void;
+  readonly tally: RoundTally;
+  readonly flight: Flight;
   stream: RingStream | null;
-  drafting: boolean;
-  round: RoundInFlight | null;
+  /** Ends the draft that is being made; null if none is. */
+  drafting: AbortController | null;
+  /** The drafters had nothing to add to what is under way; asked again after the next verdict. */
+  exhausted: boolean;
   /** Gaps since the last verdict. */
   gaps: number;
-  /** What the stream had counted at the last verdict. */
-  linkBytes: number;
 }
 
 /** What events leave for the loop. */
 type Note =
   | { readonly type: 'verdict'; readonly entry: Entry; readonly verdict: RingVerdict }
-  | { readonly type: 'draft'; readonly entry: Entry; readonly draft: Draft }
+  | { readonly type: 'draft'; readonly entry: Entry; readonly made: AbortController; readonly draft: Draft }
   | {
       readonly type: 'scores';
       readonly entry: Entry;
       readonly position: number;
       readonly logprobs: LogprobRows;
     }
-  | { readonly type: 'gap'; readonly entry: Entry; readonly length: number }
+  | { readonly type: 'gap'; readonly entry: Entry; readonly gap: RingGap }
   | { readonly type: 'error'; readonly entry: Entry; readonly error: unknown }
   | { readonly type: 'cancel'; readonly entry: Entry };
 
@@ -98,6 +101,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let inbox: Note[] = [];
   let scheduled = false;
   let closed = false;
+  const costs = createRingCosts();
+  /** Frames that one session may have under way, as of the last plan. */
+  let window = 1;
 
   function wake(): void {
     if (scheduled) return;
@@ -116,15 +122,27 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   function step(): void {
     settle();
-    const sessions = [...entries.values()].map(({ session, stream, drafting, round }) => ({
-      id: session.id,
-      status: session.status,
-      busy: drafting || round !== null || (session.status === 'waiting' && stream !== null),
-      backlogTokens: session.request.sink.backlogTokens(),
+    const sessions = [...entries.values()].map((entry) => ({
+      id: entry.session.id,
+      status: entry.session.status,
+      busy:
+        entry.drafting !== null ||
+        entry.exhausted ||
+        (entry.session.status === 'waiting' && entry.stream !== null),
+      frames: entry.flight.length,
+      pipelined: isPipelined(entry.session),
+      backlogTokens: entry.session.request.sink.backlogTokens(),
     }));
-    const plan = planRounds(sessions, { runningMax: limits.runningMax, backlogTokensMax });
+    const plan = planRounds(sessions, { runningMax: limits.runningMax, framesMax, backlogTokensMax });
+    window = plan.window;
     for (const id of plan.open) open(entries.get(id)!);
-    startDrafts(plan.start.map((id) => entries.get(id)!));
+    for (const id of plan.draft) startDraft(entries.get(id)!);
+  }
+
+  /** A fixed draft length is one round's; frames behind it would make it longer. */
+  function isPipelined({ request }: Session): boolean {
+    const { rounds = 'auto' } = request.speculation;
+    return rounds === 'async' || (rounds === 'auto' && costs.pipeliningPays());
   }
 
   function settle(): void {
@@ -134,9 +152,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const { entry } = note;
       if (entries.get(entry.session.id) !== entry) continue; // ended by an earlier note
       if (note.type === 'verdict') settleVerdict(entry, note.verdict);
-      else if (note.type === 'draft') sendRound(entry, note.draft);
+      else if (note.type === 'draft') sendDraft(entry, note.made, note.draft);
       else if (note.type === 'scores') settleScores(entry, note.position, note.logprobs);
-      else if (note.type === 'gap') resume(entry, note.length);
+      else if (note.type === 'gap') resume(entry, note.gap);
       else if (note.type === 'error') end(entry, 'failed', note.error);
       else end(entry, 'cancelled', null);
     }
@@ -162,7 +180,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         {
           onVerdict: (verdict) => post({ type: 'verdict', entry, verdict }),
           onScores: (position, logprobs) => post({ type: 'scores', entry, position, logprobs }),
-          onGap: (length) => post({ type: 'gap', entry, length }),
+          onGap: (gap) => post({ type: 'gap', entry, gap }),
           onError: (error) => post({ type: 'error', entry, error }),
         },
       );
@@ -174,57 +192,86 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     session.status = 'prefill';
     for (const frame of session.prefillFrames()) entry.stream.forward(frame);
     drafter.open(session, session.request.speculation);
-    if (session.request.maxTokens > 0) startDrafts([entry]);
+    startAnswer(entry);
+  }
+
+  /** Behind the prompt: the first round, or the end where only scores are wanted. */
+  function startAnswer(entry: Entry): void {
+    const { session } = entry;
+    if (session.request.maxTokens > 0) startDraft(entry);
     else if (!session.awaitsScores) end(entry, 'length', null);
   }
 
-  /** One batched call for all sessions whose round starts now; each draft leaves as soon as it is there. */
-  function startDrafts(starting: readonly Entry[]): void {
-    for (const entry of starting) {
-      entry.drafting = true;
-      const { session } = entry;
-      const request = {
-        sequence: session,
-        draftTokensMax: session.draftTokensMax,
-        policy: session.request.speculation,
-      };
-      drafter.draft([request], entry.abort.signal).then(
-        ([draft]) => post({ type: 'draft', entry, draft: draft ?? emptyDraft }),
-        // A drafter only rejects when aborted; a guess that never comes is no reason to lose an answer.
-        () => post({ type: 'draft', entry, draft: emptyDraft }),
-      );
+  /** Asks for a draft: of a new round, or to go on behind what is under way. */
+  function startDraft(entry: Entry): void {
+    const { session, flight } = entry;
+    const made = new AbortController();
+    entry.drafting = made;
+    const ids = flight.assumedIds();
+    const request: DraftRequest = {
+      sequence: session,
+      draftTokensMax: session.draftTokensMax - ids.length,
+      policy: session.request.speculation,
+      pipelined: window > 1 && isPipelined(session),
+      ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
+    };
+    drafter.draft([request], AbortSignal.any([entry.abort.signal, made.signal])).then(
+      ([draft]) => post({ type: 'draft', entry, made, draft: draft ?? emptyDraft }),
+      // A drafter only rejects when aborted; a guess that never comes is no reason to lose an answer.
+      () => post({ type: 'draft', entry, made, draft: emptyDraft }),
+    );
+  }
+
+  function sendDraft(entry: Entry, made: AbortController, draft: Draft): void {
+    const { session, flight, stream, tally } = entry;
+    if (entry.drafting !== made) return; // made for an epoch that has ended since
+    entry.drafting = null;
+    const behind = flight.length > 0;
+    if (behind && draft.ids.length === 0) {
+      entry.exhausted = true;
+      return;
     }
+    const pipelined = window > 1 && isPipelined(session);
+    const room = pipelined ? Math.max(1, window - flight.length) : 1;
+    const rows = sliceRows(draft.ids.length, ring.stages(), costs.stage());
+    const counts = behind
+      ? followingSlices(draft.ids.length, rows, room)
+      : openingSlices(draft.ids.length, rows, room);
+    let from = 0;
+    for (const count of counts) {
+      const guesses = draft.ids.subarray(from, from + count);
+      const probs = draft.probs?.slice(from, from + count) ?? null;
+      const first = flight.length === 0;
+      const frame = first ? session.roundFrame(guesses, probs) : session.followingFrame(guesses, probs);
+      const opening = first && session.status === 'prefill';
+      flight.push({ frame, draft, continues: !first, sentMs: now(), opening, alone: first });
+      stream!.forward(frame);
+      from += count;
+    }
+    tally.begin(now());
   }
 
-  function sendRound(entry: Entry, draft: Draft): void {
-    const { session } = entry;
-    entry.drafting = false;
-    const frame = session.roundFrame(draft);
-    entry.round = { draft, round: frame.round, sentMs: now(), opening: session.status === 'prefill' };
-    entry.stream!.forward(frame);
-  }
-
-  /** Sends again what a worker no longer holds, with the draft that was under way. */
-  function resume(entry: Entry, length: number): void {
-    const { session, stream, round } = entry;
-    if (round === null) return; // nothing waits for an answer; the next frame is at most one gap away
+  /** A worker no longer holds what a frame stands on: everything from there on is sent again, in a new epoch. */
+  function resume(entry: Entry, gap: RingGap): void {
+    const { session, stream } = entry;
+    if (!session.resumeFrom(gap)) return;
     if (entry.gaps === gapsMax) {
-      end(
-        entry,
-        'failed',
-        new GatewayError(
-          'shard_lost',
-          'A shard of the model keeps losing this answer. Send the request again.',
-        ),
-      );
+      const message = 'A shard of the model keeps losing this answer. Send the request again.';
+      end(entry, 'failed', new GatewayError('shard_lost', message));
       return;
     }
     entry.gaps += 1;
-    session.resumeFrom(length);
+    abandon(entry);
     for (const frame of session.prefillFrames()) stream!.forward(frame);
-    const frame = session.roundFrame(round.draft);
-    entry.round = { ...round, round: frame.round };
-    stream!.forward(frame);
+    startDraft(entry);
+  }
+
+  /** What is under way and what is being drafted behind it no longer counts. */
+  function abandon(entry: Entry): void {
+    entry.flight.clear();
+    entry.drafting?.abort();
+    entry.drafting = null;
+    entry.exhausted = false;
   }
 
   function settleScores(entry: Entry, position: number, logprobs: LogprobRows): void {
@@ -234,36 +281,27 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   }
 
   function settleVerdict(entry: Entry, { round, verdict, stages }: RingVerdict): void {
-    const { session, stats, stream } = entry;
-    const flight = entry.round;
-    if (flight === null || round !== flight.round) return; // a late answer to a frame that no longer counts
-    entry.round = null;
-    entry.gaps = 0;
-    const { draft, sentMs, opening } = flight;
-    const roundMs = now() - sentMs;
-    if (session.outputLength === 0) stats.firstTokenMs = now();
-    const bytesBefore = entry.linkBytes;
-    entry.linkBytes = stream!.linkBytes();
-    const before = session.outputLength;
+    const { session, stats, stream, flight, tally } = entry;
+    const settlement = flight.settle(round, verdict);
+    if (settlement === null) return; // a late answer to a frame that no longer counts
+    const { settled, judged, alive } = settlement;
     countLeniency(stats, verdict);
-    const reason = session.settle(verdict, draft);
-    const record = {
-      rows: draft.ids.length + 1,
-      drafted: draft.ids.length,
-      accepted: verdict.accepted,
-      committed: session.outputLength - before,
-      source: draft.source,
-      draftMs: draft.draftMs,
-      roundMs,
-      computeMs: stages.reduce((sum, { runUs }) => sum + runUs, 0) / 1000,
-      queueMs: stages.reduce((sum, { queueUs }) => sum + queueUs, 0) / 1000,
-      linkBytes: entry.linkBytes - bytesBefore,
-      opening,
-    };
-    stats.rounds.push(record);
-    countPrediction(stats, draft, verdict);
-    drafter.observe(session, { draft, verdict, roundMs: opening ? null : roundMs });
-    options.onRound?.(session, record);
+    entry.gaps = 0;
+    if (alive) entry.exhausted = false;
+    else abandon(entry);
+    if (session.outputLength === 0) stats.firstTokenMs = now();
+    const before = session.outputLength;
+    const reason = session.settle(verdict, alive);
+    tally.add(settled, { nowMs: now(), stages, committed: session.outputLength - before });
+    costs.observe(settled, { nowMs: now(), stages });
+    for (const { draft, verdict: whole } of judged) {
+      const record = tally.conclude(draft, whole, now(), stream!.linkBytes());
+      stats.rounds.push(record);
+      countPrediction(stats, draft, whole);
+      drafter.observe(session, { draft, verdict: whole, ...tally.takeRoundTime() });
+      options.onRound?.(session, record);
+    }
+    if (flight.length === 0) tally.rest();
     if (reason !== null) end(entry, reason, null);
   }
 
@@ -289,7 +327,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     submit(request) {
       if (closed) throw new GatewayError('draining', 'The gateway is shutting down.');
       const waiting = [...entries.values()].filter(({ session }) => session.status === 'waiting').length;
-      if (waiting >= limits.queuedMax) {
+      // Those that the next step puts on the ring are not in anybody's way: requests may come faster than steps.
+      const free = Math.max(0, limits.runningMax - (entries.size - waiting));
+      if (waiting >= limits.queuedMax + free) {
         throw new GatewayError(
           'queue_full',
           `${waiting} requests are waiting already; try again in a moment.`,
@@ -303,11 +343,12 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         stats: newSessionStats(now()),
         abort: new AbortController(),
         unlisten: () => request.signal.removeEventListener('abort', onAbort),
+        tally: new RoundTally(),
+        flight: new Flight(),
         stream: null,
-        drafting: false,
-        round: null,
+        drafting: null,
+        exhausted: false,
         gaps: 0,
-        linkBytes: 0,
       };
       entries.set(session.id, entry);
       if (request.signal.aborted) onAbort();

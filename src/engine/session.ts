@@ -13,7 +13,8 @@ import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Sampling } from '../../shards/sampler.ts';
 import { draftPairsWanted } from '../../shards/verification.ts';
 import type { Verdict } from '../../shards/verify.ts';
-import type { Draft, DraftPolicy, Sequence } from '../drafting/drafter.ts';
+import type { DraftPolicy, Sequence } from '../drafting/drafter.ts';
+import type { RingGap } from './ring.ts';
 import type { SessionStats } from './session-stats.ts';
 
 /** Prompt rows in one frame: small enough that a verify frame of another session never waits long behind one. */
@@ -93,10 +94,12 @@ export class Session implements Sequence {
   status: SessionStatus = 'waiting';
   private epoch = 1;
   private round = 0;
-  /** Positions [0, sent) are on the ring for good; the next frame starts here. */
+  /** Positions [0, sent) are on the ring for good; the next epoch starts here. */
   private sent = 0;
   /** Prompt tokens whose log-probabilities are known; the first has none. */
   private scored = 1;
+  /** Behind the last frame that was sent, guesses included. */
+  private tip = 0;
 
   constructor(id: string, request: SessionRequest) {
     this.id = id;
@@ -155,11 +158,19 @@ export class Session implements Sequence {
     this.request.sink.score?.(position, logprobs);
   }
 
-  /** The frame of a round: the final tokens that the ring has not seen (one, after the first round) and the draft. */
-  roundFrame(draft: Draft): Frame {
+  /**
+   * Opens a round: the final tokens that the ring has not seen (one, after the first round), then guesses. `probs` are
+   * what the drafter gave them.
+   */
+  roundFrame(guesses: Uint32Array, probs: readonly SparseProbs[] | null = null): Frame {
     const known = this.tokens.slice(this.sent);
-    const ids = Uint32Array.from([...known, ...draft.ids]);
-    return this.withProbs(this.frame(this.sent, ids, known.length - 1), draft.probs);
+    const ids = Uint32Array.from([...known, ...guesses]);
+    return this.withProbs(this.frame(this.sent, ids, known.length - 1), probs);
+  }
+
+  /** Goes on behind what is under way: the first guess stands for the bonus token of the frame before. */
+  followingFrame(guesses: Uint32Array, probs: readonly SparseProbs[] | null = null): Frame {
+    return this.withProbs(this.frame(this.tip, guesses, 0), probs?.slice(1) ?? null);
   }
 
   private withProbs(frame: Frame, probs: readonly SparseProbs[] | null): Frame {
@@ -169,12 +180,12 @@ export class Session implements Sequence {
   }
 
   /**
-   * Takes over a verdict. Returns how the answer goes on: null, or the reason it ends. `kept` ids are appended;
-   * the sink may cut a round short (stop strings).
+   * Takes over a verdict. Returns how the answer goes on: null, or the reason it ends. The sink may cut a round short
+   * (stop strings). `alive`: do the frames behind this one, sent or to come, continue it?
    */
-  settle(verdict: Verdict, draft: Draft): FinishReason | null {
-    // A rejected row leaves wrong rows in the caches: whatever was sent after it is stale.
-    if (verdict.accepted < draft.ids.length) this.epoch += 1;
+  settle(verdict: Verdict, alive: boolean): FinishReason | null {
+    // A wrong row leaves wrong rows in the caches: whatever was sent after it is stale.
+    if (!alive) this.epoch += 1;
     this.status = 'decode';
     const cut = this.request.sink.commit(verdict.ids, verdict.logprobs);
     const kept = cut === null ? verdict.ids : verdict.ids.subarray(0, cut);
@@ -184,14 +195,20 @@ export class Session implements Sequence {
     return this.outputLength >= this.request.maxTokens ? 'length' : null;
   }
 
-  /** Goes back to where the ring's caches are right for sure; a new epoch makes everything sent since stale. */
-  resumeFrom(length: number): void {
+  /**
+   * Goes back to where the ring's caches are right for sure; a new epoch makes everything sent since stale. False for
+   * an epoch that is over already.
+   */
+  resumeFrom({ epoch, length }: RingGap): boolean {
+    if (epoch !== this.epoch) return false;
     this.epoch += 1;
     this.sent = Math.min(this.sent, length);
+    return true;
   }
 
   private frame(position: number, ids: Uint32Array, headFrom: number): Frame {
     this.round += 1;
+    this.tip = position + ids.length;
     return { epoch: this.epoch, round: this.round, position, ids, headFrom };
   }
 }

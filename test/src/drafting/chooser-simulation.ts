@@ -45,7 +45,7 @@ const wrongId = 999_999;
 /** A drafter of 64 tokens whose true ids are always 0, 1, 2 …: `truth` says how many of a draft are right. */
 function fakeDrafter(
   name: string,
-  make: (count: number) => Omit<Draft, 'probs' | 'confidence' | 'source' | 'fromPrediction'>,
+  make: (count: number) => Pick<Draft, 'ids' | 'matchLength' | 'draftMs'>,
 ): Drafter {
   return {
     name,
@@ -58,6 +58,8 @@ function fakeDrafter(
         probs: null,
         confidence: null,
         source: name,
+        reach: 1,
+        offset: 0,
         fromPrediction: 0,
       })),
     close() {},

@@ -1,0 +1,79 @@
+/**
+ * Adds up what the frames of one draft cost until the draft is judged, and then makes the round's record of it. Rounds
+ * tile the time: where drafts overlap, each counts from the end of the one before.
+ */
+import type { Verdict } from '../../shards/verify.ts';
+import type { Draft } from '../drafting/drafter.ts';
+import type { FlightFrame } from './flight.ts';
+import type { RingVerdict } from './ring.ts';
+import type { RoundRecord } from './session-stats.ts';
+
+/** A frame that met an idle ring: its time is the ring's own. */
+interface RoundTime {
+  readonly roundMs: number | null;
+  readonly roundRows?: number;
+}
+
+export class RoundTally {
+  private startMs: number | null = null;
+  private linkBytes = 0;
+  private committed = 0;
+  private computeMs = 0;
+  private queueMs = 0;
+  private opening = false;
+  private roundTime: RoundTime = { roundMs: null };
+
+  /** Frames leave; the round has begun now unless it had. */
+  begin(nowMs: number): void {
+    this.startMs ??= nowMs;
+  }
+
+  /** A frame's verdict. */
+  add(
+    { frame, sentMs, opening, alone }: FlightFrame,
+    result: { nowMs: number; stages: RingVerdict['stages']; committed: number },
+  ): void {
+    this.committed += result.committed;
+    this.opening ||= opening;
+    for (const { queueUs, runUs } of result.stages) {
+      this.queueMs += queueUs / 1000;
+      this.computeMs += runUs / 1000;
+    }
+    if (alone && !opening) this.roundTime = { roundMs: result.nowMs - sentMs, roundRows: frame.ids.length };
+  }
+
+  /** The draft is judged: its record. What comes next is counted anew. */
+  conclude(draft: Draft, verdict: Verdict, nowMs: number, linkBytes: number): RoundRecord {
+    const record = {
+      rows: draft.ids.length + 1,
+      drafted: draft.ids.length,
+      accepted: verdict.accepted,
+      committed: this.committed,
+      source: draft.source,
+      draftMs: draft.draftMs,
+      roundMs: nowMs - (this.startMs ?? nowMs),
+      computeMs: this.computeMs,
+      queueMs: this.queueMs,
+      linkBytes: linkBytes - this.linkBytes,
+      opening: this.opening,
+    };
+    this.startMs = nowMs;
+    this.linkBytes = linkBytes;
+    this.committed = 0;
+    this.computeMs = 0;
+    this.queueMs = 0;
+    this.opening = false;
+    return record;
+  }
+
+  /** Nothing is under way any more: the next round begins when its frames leave. */
+  rest(): void {
+    this.startMs = null;
+  }
+
+  takeRoundTime(): RoundTime {
+    const time = this.roundTime;
+    this.roundTime = { roundMs: null };
+    return time;
+  }
+}
