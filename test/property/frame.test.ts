@@ -14,7 +14,7 @@ import {
 } from '../../shards/frame.ts';
 import { type LogprobRows, logprobsTopMax } from '../../shards/logprobs.ts';
 import { decodeClose, decodeError, encodeClose, encodeError } from '../../shards/messages.ts';
-import { decodeChainOpen, decodeTailOpen } from '../../shards/open-message.ts';
+import { decodeChainOpen, decodeTailOpen, encodeTailOpen, type TailOpen } from '../../shards/open-message.ts';
 import {
   decodeScores,
   decodeVerdict,
@@ -317,5 +317,85 @@ test('decodeForward takes only prefill of bounded length as rows to score', () =
     [3, 2],
   ] as const) {
     assert.throws(() => scored(rows, headFrom), /rows to score/);
+  }
+});
+
+const unit = fc.double({ min: 0, max: 1, noNaN: true });
+const tailOpenMessage: fc.Arbitrary<TailOpen> = fc.record(
+  {
+    sampling: fc.record(
+      {
+        temperature: unit,
+        topK: u32,
+        topP: unit,
+        minP: unit,
+        seed: fc.record({ low: u32, high: u32 }, plain),
+      },
+      plain,
+    ),
+    promptLength: fc.integer({ min: 1, max: positionMax }),
+    eosIds: fc.array(u32, { maxLength: 64 }),
+    minTokens: fc.integer({ min: 0, max: positionMax }),
+    ignoreEos: fc.boolean(),
+    penalties: fc.record(
+      {
+        frequency: fc.double({ min: -2, max: 2, noNaN: true }).map((value) => value + 0),
+        presence: fc.double({ min: -2, max: 2, noNaN: true }).map((value) => value + 0),
+        repetition: fc.double({ min: 0.01, max: 100, noNaN: true }),
+      },
+      plain,
+    ),
+    logitBias: fc.array(
+      fc.record({ id: u32, bias: fc.double({ min: -100, max: 100, noNaN: true }).map((v) => v + 0) }, plain),
+      { maxLength: 1024 },
+    ),
+    logprobs: fc.integer({ min: 0, max: logprobsTopMax }),
+    verification: fc.oneof(
+      fc.record({ mode: fc.constant('coupled' as const) }, plain),
+      fc.record({ mode: fc.constant('rejection' as const), topK: fc.integer({ min: 1, max: 320 }) }, plain),
+      fc.record(
+        {
+          mode: fc.constant('adaptive' as const),
+          tau: unit.map((value) => 0.9 * value),
+          lambda1: unit,
+          lambda2: unit,
+          lambda3: unit,
+        },
+        plain,
+      ),
+    ),
+  },
+  { ...plain, requiredKeys: ['sampling', 'promptLength', 'eosIds', 'minTokens', 'ignoreEos'] },
+);
+
+test('encodeTailOpen round-trips every option, also with all biases that it allows', () => {
+  fc.assert(
+    fc.property(tailOpenMessage, (open) => {
+      assert.deepEqual(decodeTailOpen(decodeAll([encodeTailOpen(open)])[0]!), open);
+    }),
+  );
+  const logitBias = Array.from({ length: 1024 }, (_, i) => ({
+    id: 4_000_000_000 + i,
+    bias: -99.12345678901235,
+  }));
+  const [largest] = fc.sample(tailOpenMessage, 1);
+  encodeTailOpen({ ...largest!, logitBias });
+});
+
+test('encodeTailOpen refuses what a tail would refuse', () => {
+  const [open] = fc.sample(tailOpenMessage, 1);
+  const refused: object[] = [
+    { logprobs: 21 },
+    { verification: { mode: 'magic' } },
+    { verification: { mode: 'rejection', topK: 321 } },
+    { verification: { mode: 'adaptive', tau: 0.91, lambda1: 0, lambda2: 0, lambda3: 0 } },
+    { penalties: { frequency: 3, presence: 0, repetition: 1 } },
+    { penalties: { frequency: 0, presence: 0, repetition: 0 } },
+    { logitBias: [{ id: 1, bias: 101 }] },
+    { logitBias: new Array(1025).fill({ id: 1, bias: 1 }) },
+    { surprise: 1 },
+  ];
+  for (const part of refused) {
+    assert.throws(() => encodeTailOpen({ ...open!, ...part }), { code: 'bad_request' }, JSON.stringify(part));
   }
 });
