@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Completion, CompletionEvent } from '../src/completion.ts';
 import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
+import { merge } from './merge.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** A start that takes longer than this gets its headers first and may then only fail in the stream. */
@@ -34,7 +35,7 @@ export async function* followAnswer(
   const startMs = now();
   const deliveryMs = new Map<number, number>();
   try {
-    for await (const choice of untilAborted(mergeChoices(starting), signal)) {
+    for await (const choice of untilAborted(choiceEvents(starting), signal)) {
       const { index, event } = choice;
       if (event.type === 'finish') {
         metrics.recordCompletion(event.reason, event.usage, event.metrics);
@@ -55,32 +56,21 @@ export async function* followAnswer(
   }
 }
 
-/**
- * Events of all choices, each in its order, until each has finished. A choice that ends without saying so is a fault of
- * ours. Leaving the loop leaves all of them.
- */
-async function* mergeChoices(starting: Promise<Completion>): AsyncGenerator<ChoiceEvent> {
-  const iterators = (await starting).choices.map((choice) => choice[Symbol.asyncIterator]());
-  const pulled = new Map<number, Promise<readonly [number, IteratorResult<CompletionEvent>]>>();
-  const pull = (index: number): void => {
-    const next = iterators[index]!.next().then((result) => [index, result] as const);
-    // One that fails while another is looked at is met again at the next race.
-    next.catch(() => {});
-    pulled.set(index, next);
-  };
-  try {
-    for (const index of iterators.keys()) pull(index);
-    while (pulled.size > 0) {
-      const [index, { done, value }] = await Promise.race(pulled.values());
-      if (done === true) throw new Error('the answer ended without a finish event');
-      // To the end of the line: a choice that always has something to say must not silence the others.
-      pulled.delete(index);
-      if (value.type !== 'finish') pull(index);
-      yield { index, event: value };
-    }
-  } finally {
-    for (const iterator of iterators) iterator.return?.().catch(() => {});
+/** Events of all choices until each has finished. */
+async function* choiceEvents(starting: Promise<Completion>): AsyncGenerator<ChoiceEvent> {
+  const { choices } = await starting;
+  for await (const [index, event] of merge(choices.map((choice) => () => untilFinish(choice)))) {
+    yield { index, event };
   }
+}
+
+/** A choice that ends without saying so is a fault of ours. */
+async function* untilFinish(choice: AsyncIterable<CompletionEvent>): AsyncGenerator<CompletionEvent> {
+  for await (const event of choice) {
+    yield event;
+    if (event.type === 'finish') return;
+  }
+  throw new Error('the answer ended without a finish event');
 }
 
 /** Lets a start fail with its own status while it is quick; after the limit a stream's headers go first. */

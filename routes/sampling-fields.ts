@@ -9,7 +9,7 @@ import { lambda1Max, logitBiasMax, repetitionMax, repetitionMin, tauMax } from '
 import type { CompletionRequest } from '../src/completion.ts';
 
 /** Choices of one request. OpenAI takes 128; each is a session on every worker, and prompts are not shared there. */
-export const choicesMax = 16;
+const choicesMax = 16;
 /** The detokeniser holds back as much text as the longest stop string. */
 const stopCharsMax = 512;
 /** OpenAI's own bound. */

@@ -1,6 +1,6 @@
 /**
  * Errors of the schema validator → one GatewayError that names the field. Of a failed union the validator reports every
- * branch; the deepest field that failed by its value says most, then the list of what would have been allowed.
+ * branch; a value out of bounds says most (its kind was right), then the deepest field, with what is allowed there.
  */
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js';
 import { GatewayError } from '../src/errors.ts';
@@ -10,8 +10,7 @@ type Failure = FastifySchemaValidationError;
 /** `errors` is never empty. */
 export function invalidRequest(errors: readonly Failure[]): GatewayError {
   const failures = deepest(errors);
-  const [first] = failures;
-  const param = pathOf(first!);
+  const param = pathOf(failures.find(isOutOfBounds) ?? failures[0]!);
   const subject = param === '' ? 'The body' : `'${param}'`;
   return new GatewayError('invalid_request', `${subject} ${demand(failures)}.`, {
     param: param || undefined,
@@ -21,7 +20,8 @@ export function invalidRequest(errors: readonly Failure[]): GatewayError {
 function deepest(errors: readonly Failure[]): readonly Failure[] {
   const depth = (failure: Failure): number => failure.instancePath.split('/').length;
   const branches = errors.filter((failure) => failure.keyword !== 'anyOf');
-  const candidates = branches.length > 0 ? branches : errors;
+  const outOfBounds = branches.filter(isOutOfBounds);
+  const candidates = [outOfBounds, branches, errors].find(({ length }) => length > 0)!;
   const most = Math.max(...candidates.map(depth));
   return candidates.filter((failure) => depth(failure) === most);
 }
@@ -37,9 +37,20 @@ function pathOf({ instancePath, params }: Failure): string {
     .join('');
 }
 
+const kindKeywords: ReadonlySet<string> = new Set([
+  'type',
+  'const',
+  'enum',
+  'required',
+  'additionalProperties',
+  'anyOf',
+]);
+/** Of the right kind, but too large, too long or badly formed. */
+const isOutOfBounds = ({ keyword }: Failure): boolean => !kindKeywords.has(keyword);
+
 function demand(failures: readonly Failure[]): string {
-  const isChoice = ({ keyword }: Failure): boolean => keyword === 'type' || keyword === 'const';
-  const byValue = failures.find((failure) => !isChoice(failure));
+  const isByValue = ({ keyword }: Failure): boolean => keyword !== 'type' && keyword !== 'const';
+  const byValue = failures.find(isOutOfBounds) ?? failures.find(isByValue);
   if (byValue?.keyword === 'required') return 'is missing';
   if (byValue?.keyword === 'additionalProperties') return 'is not known here';
   if (byValue?.keyword === 'enum') return `must be one of ${listOf(byValue.params['allowedValues'])}`;

@@ -14,6 +14,9 @@ const head = '# Made by `npm run openapi` from routes/schemas.ts and the routes;
 /** The whole file. No part of the gateway behind the routes is needed for it. */
 export async function openapiYaml(): Promise<string> {
   const app = await buildApp({
+    prompts: () => {
+      throw new Error('there is no model behind this app');
+    },
     completions: { start: () => Promise.reject(new Error('there is no engine behind this app')) },
     models: { list: () => [] },
     readiness: () => ({ state: 'loading', detail: null }),

@@ -6,6 +6,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { access } from '../routes/access.ts';
 import { accessLog } from '../routes/access-log.ts';
 import { chatRoutes } from '../routes/chat-completions.ts';
+import { completionRoutes } from '../routes/completions.ts';
 import { crossOrigin } from '../routes/cross-origin.ts';
 import { answerUnparsable, errorHandler, fromHttp, sendError } from '../routes/error-handler.ts';
 import { healthRoutes, type Readiness } from '../routes/health.ts';
@@ -17,11 +18,15 @@ import { openapi } from '../routes/openapi.ts';
 import { requestId, requestIdOf } from '../routes/request-id.ts';
 import { bodyBytesMax } from '../routes/schemas.ts';
 import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
+import { tokenRoutes } from '../routes/tokens.ts';
+import { versionRoutes } from '../routes/version.ts';
 import type { CompletionService } from './completion.ts';
 import type { KeyRing } from './key-ring.ts';
 import { meteredCompletions } from './metered-completions.ts';
 import type { Metrics } from './metrics.ts';
+import type { PromptEncoder } from './prompt-encoder.ts';
 import type { Config } from './settings.ts';
+import { version } from './version.ts';
 
 /** Time to receive a whole request: 4 MiB at 70 kB/s. */
 const requestTimeoutMs = 60_000;
@@ -30,6 +35,8 @@ const paramCharsMax = 1024;
 
 export interface AppOptions {
   readonly completions: CompletionService;
+  /** Text to ids and back. Throws GatewayError model_loading. */
+  readonly prompts: () => PromptEncoder;
   readonly models: ModelDirectory;
   readonly readiness: () => Readiness;
   readonly metrics: Metrics;
@@ -44,7 +51,7 @@ export interface AppOptions {
 
 /** A ready instance: `listen` or `inject` come next. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, keys, metrics, models, readiness } = options;
+  const { config, keys, metrics, models, prompts, readiness } = options;
   const completions = meteredCompletions(options.completions, keys);
   const app: FastifyInstance = Fastify({
     loggerInstance: options.log,
@@ -76,15 +83,13 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(inFlight);
   await app.register(openapi);
 
-  await app.register(chatRoutes, {
-    completions,
-    models,
-    readiness,
-    metrics,
-    limits: options.limits ?? { heartbeatIntervalMs, stalledReaderMsMax },
-    now: options.now ?? (() => performance.timeOrigin + performance.now()),
-  });
+  const limits = options.limits ?? { heartbeatIntervalMs, stalledReaderMsMax };
+  const now = options.now ?? (() => performance.timeOrigin + performance.now());
+  await app.register(chatRoutes, { completions, models, readiness, metrics, limits, now });
+  await app.register(completionRoutes, { completions, prompts, models, readiness, metrics, limits, now });
+  await app.register(tokenRoutes, { prompts, models, readiness });
   await app.register(modelRoutes, { models });
+  await app.register(versionRoutes, { version });
   await app.register(healthRoutes, { readiness, metrics });
   await app.ready();
   return app;

@@ -10,7 +10,6 @@ import { AnswerSink } from './answer-sink.ts';
 import { completionMetrics, verificationReport } from './completion-metrics.ts';
 import type { DraftPolicy } from './drafting/drafter.ts';
 import type { Scheduler } from './engine/scheduler.ts';
-import { GatewayError } from './errors.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import { gatherScores, type PromptScores } from './prompt-scores.ts';
 import { checkTailRequest, type TailRequest, tailExtras } from './tail-request.ts';
@@ -136,7 +135,7 @@ export function createCompletionService(options: CompletionServiceOptions): Comp
   return {
     async start(request) {
       const promptIds = request.promptIds ?? prompts.encodeChat(request.messages);
-      const maxTokens = tokenBudget(promptIds.length, request.maxTokens, prompts.contextLength);
+      const maxTokens = prompts.room(promptIds.length, request.maxTokens);
       checkTailRequest(request, maxTokens, options.tokenizer.vocabSize);
       const scores = request.promptLogprobs === true ? gatherScores(options.tokenizer, promptIds) : null;
       const seed = BigInt.asUintN(64, request.seed ?? options.randomSeed());
@@ -228,18 +227,4 @@ function startChoice(
     sink,
   });
   return sink;
-}
-
-/** How many tokens the answer may have. Throws context_length_exceeded. */
-function tokenBudget(promptTokens: number, maxTokens: number | null, contextLength: number): number {
-  const room = contextLength - promptTokens;
-  if (room < Math.min(1, maxTokens ?? 1) || (maxTokens !== null && maxTokens > room)) {
-    const asked = maxTokens === null ? '' : ` and ${maxTokens} in the completion`;
-    throw new GatewayError(
-      'context_length_exceeded',
-      `This model's maximum context length is ${contextLength} tokens. However, your messages resulted in ${promptTokens} tokens${asked}. Please reduce the length of the messages or completion.`,
-      { param: room < 1 ? 'messages' : 'max_tokens' },
-    );
-  }
-  return maxTokens ?? room;
 }

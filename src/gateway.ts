@@ -10,7 +10,6 @@ import { systemClock } from '../shards/clock.ts';
 import { loadApiKeys } from './api-keys.ts';
 import { type AppOptions, buildApp } from './app.ts';
 import { splitLayers } from './cluster/placement.ts';
-import type { CompletionService } from './completion.ts';
 import type { EmbeddedWorkers } from './embedded-workers.ts';
 import { startEmbeddedWorkers } from './embedded-workers.ts';
 import { GatewayError } from './errors.ts';
@@ -51,17 +50,16 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
     load: () => serving?.scheduler.load() ?? { running: 0, waiting: 0 },
   });
   const keys = await openKeyRing(config);
-  const completions: CompletionService = {
-    start(request) {
-      if (serving !== null) return serving.completions.start(request);
-      throw new GatewayError(
-        'model_loading',
-        'The model is still loading. Send the request again in a moment.',
-      );
-    },
+  const requireServing = (): Serving => {
+    if (serving !== null) return serving;
+    throw new GatewayError(
+      'model_loading',
+      'The model is still loading. Send the request again in a moment.',
+    );
   };
   const app: FastifyInstance = await buildApp({
-    completions,
+    completions: { start: async (request) => requireServing().completions.start(request) },
+    prompts: () => requireServing().prompts,
     models: {
       list: () =>
         serving === null

@@ -5,6 +5,7 @@
 import type { ChatMessage } from './completion.ts';
 import { GatewayError } from './errors.ts';
 import type { ChatTemplate } from './text/chat-template.ts';
+import { Detokenizer } from './text/detokenizer.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
 
 /** Text is probed in pieces of about 30 ms. */
@@ -26,7 +27,11 @@ export interface PromptEncoder {
   encodePrediction(text: string): Uint32Array;
   /** Throws invalid_request for the first id that the vocabulary lacks. */
   checkIds(ids: readonly number[], param: string): void;
+  /** How many tokens an answer to so many may have; `promptParam` names the prompt in errors. Throws context_length_exceeded. */
+  room(promptTokens: number, maxTokens: number | null, promptParam?: string): number;
   decode(ids: readonly number[]): string;
+  /** The text that each id adds; joined they are `decode(ids)`. */
+  pieces(ids: readonly number[]): string[];
   /** As the vocabulary writes it. */
   tokenName(id: number): string;
   /** The text of the prompt; its ids are encodeChat's. Throws as encodeChat does. */
@@ -91,6 +96,23 @@ export function createPromptEncoder(options: {
         `'${param}[${wrong}]' is ${ids[wrong]}, but the vocabulary ends at ${tokenizer.vocabSize - 1}.`,
         { param: `${param}[${wrong}]` },
       );
+    },
+    room(promptTokens, maxTokens, promptParam = 'messages') {
+      const room = contextLength - promptTokens;
+      // A prompt may fill the context if nothing is to follow.
+      if (room >= (maxTokens ?? 1)) return maxTokens ?? room;
+      const asked = maxTokens === null ? '' : ` and ${maxTokens} in the completion`;
+      throw new GatewayError(
+        'context_length_exceeded',
+        `This model's maximum context length is ${contextLength} tokens. However, your prompt has ${promptTokens} tokens${asked}. Please reduce the length of the prompt or completion.`,
+        { param: room < 1 ? promptParam : 'max_tokens' },
+      );
+    },
+    pieces(ids) {
+      const detokenizer = new Detokenizer(tokenizer);
+      const pieces = ids.map((id) => detokenizer.push(id));
+      const rest = detokenizer.flush();
+      return rest === '' ? pieces : [...pieces.slice(0, -1), pieces.at(-1)! + rest];
     },
     decode: (ids) => tokenizer.decode(ids),
     tokenName: (id) => tokenizer.tokens[id]!,

@@ -9,7 +9,11 @@ import type { EventStreamLimits } from '../../routes/sse.ts';
 import { buildApp } from '../../src/app.ts';
 import { createKeyRing, type KeyRing } from '../../src/key-ring.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import { createPromptEncoder } from '../../src/prompt-encoder.ts';
+import { createChatTemplate } from '../../src/text/chat-template.ts';
+import { createTokenizer } from '../../src/text/tokenizer.ts';
 import { type FakeAnswer, type FakeCompletions, fakeCompletions } from './fake-completions.ts';
+import { tinyTextMetadata } from './text-metadata.ts';
 
 export const card: ModelCard = {
   id: 'tiny/model-1',
@@ -17,6 +21,15 @@ export const card: ModelCard = {
   contextLength: 512,
   fingerprint: 'abc',
 };
+
+const metadata = tinyTextMetadata();
+const tokenizer = createTokenizer(metadata);
+/** The tiny model's own text, with the context of the card. */
+export const tinyPrompts = createPromptEncoder({
+  tokenizer,
+  template: createChatTemplate(metadata, tokenizer),
+  contextLength: card.contextLength,
+});
 
 /** Limits of a key that has none. */
 export const unlimited = { requestsPerMin: null, tokensPerMin: null, parallel: null };
@@ -45,6 +58,7 @@ export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promi
   const lines = options.logLines;
   const app = await buildApp({
     completions,
+    prompts: () => tinyPrompts,
     models: { list: () => [card] },
     readiness: () => options.readiness ?? { state: 'ready', detail: null },
     metrics: createMetrics({ modelName: card.id, load: () => ({ running: 1, waiting: 2 }) }),

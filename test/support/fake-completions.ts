@@ -7,6 +7,7 @@ import type {
   CompletionRequest,
   CompletionService,
 } from '../../src/completion.ts';
+import type { RatedToken } from '../../src/token-logprobs.ts';
 
 export interface FakeAnswer {
   /** Deltas of each round. */
@@ -59,26 +60,44 @@ export function fakeCompletions(answer: FakeAnswer | (() => FakeAnswer)): FakeCo
       const script = typeof answer === 'function' ? answer() : answer;
       if (script.startMs !== undefined) await wait(script.startMs);
       if (script.refusal !== undefined) throw script.refusal;
-      const choices = Array.from({ length: request.choices ?? 1 }, () => play(script, request, service));
-      return { promptIds: request.promptIds ?? [1, 2, 3, 4, 5, 6, 7], events: choices[0]!, choices };
+      const promptIds = request.promptIds ?? [1, 2, 3, 4, 5, 6, 7];
+      const choices = Array.from({ length: request.choices ?? 1 }, (_, choice) =>
+        play(script, request, service, choice),
+      );
+      const rated = promptIds.map((id, i) => (i === 0 ? null : rate(`p${id}`, -i, request)));
+      return {
+        ...{ promptIds, events: choices[0]!, choices },
+        ...(request.promptLogprobs === true && { promptLogprobs: Promise.resolve(rated) }),
+      };
     },
   };
   return service;
+}
+
+/** A token with the alternatives that were asked for, none of which is the token itself. */
+function rate(token: string, logprob: number, request: CompletionRequest): RatedToken {
+  const top = Array.from({ length: request.logprobs ?? 0 }, (_, i) => ({
+    ...{ token: `alt${i}`, logprob: logprob - i - 1, bytes: [97 + i] },
+  }));
+  return { token, logprob, bytes: [...Buffer.from(token)], top };
 }
 
 async function* play(
   script: FakeAnswer,
   request: CompletionRequest,
   service: FakeCompletions,
+  choice: number,
 ): AsyncGenerator<CompletionEvent> {
   let said = 0;
   try {
-    for (const deltas of script.rounds) {
+    for (const deltas of request.maxTokens === 0 ? [] : script.rounds) {
       if (script.roundMs !== undefined) await wait(script.roundMs, undefined, { signal: request.signal });
       service.pulled += 1;
       const ids = deltas.map((_, index) => 100 + said + index);
+      // Later choices are likelier: token i of choice c has -(i + 1) / (c + 1).
+      const logprobs = deltas.map((text, i) => rate(text, -(said + i + 1) / (choice + 1), request));
+      yield { type: 'text', deltas, ids, ...(request.logprobs !== undefined && { logprobs }) };
       said += deltas.length;
-      yield { type: 'text', deltas, ids };
     }
     if (script.hangs === true) await new Promise(() => {});
     if (script.failure !== undefined) throw script.failure;
@@ -86,8 +105,8 @@ async function* play(
       type: 'finish',
       reason: script.reason ?? 'stop',
       usage: {
-        promptTokens: 7,
-        completionTokens: script.rounds.flat().length,
+        promptTokens: request.promptIds?.length ?? 7,
+        completionTokens: said,
         cachedTokens: 2,
         acceptedPredictionTokens: 3,
         rejectedPredictionTokens: 1,
