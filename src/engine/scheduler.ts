@@ -142,7 +142,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   /** A fixed draft length is one round's; frames behind it would make it longer. */
   function isPipelined({ request }: Session): boolean {
     const { rounds = 'auto' } = request.speculation;
-    return rounds === 'async' || (rounds === 'auto' && costs.pipeliningPays());
+    // The first guess of a frame behind others is right only if it equals the bonus token; rejection sampling loses by it.
+    const byEquality = request.tail?.verification?.mode !== 'rejection';
+    return rounds === 'async' || (rounds === 'auto' && byEquality && costs.pipeliningPays());
   }
 
   function settle(): void {
