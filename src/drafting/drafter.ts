@@ -94,6 +94,18 @@ export const emptyDraft: Draft = {
   draftMs: 0,
 };
 
+/** What is left of a draft whose first token was committed while it was being made. */
+export function withoutFirst(draft: Draft): Draft {
+  return {
+    ...draft,
+    ids: draft.ids.slice(1),
+    probs: draft.probs?.slice(1) ?? null,
+    confidence: draft.confidence?.slice(1) ?? null,
+    offset: draft.offset + 1,
+    fromPrediction: Math.max(0, draft.fromPrediction - 1),
+  };
+}
+
 /** What became of a draft: handed to `observe` after the committed ids were appended to sequence.tokens. */
 export interface DraftOutcome {
   readonly draft: Draft;

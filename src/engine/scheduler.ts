@@ -5,7 +5,7 @@
  */
 import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Draft, Drafter, DraftRequest } from '../drafting/drafter.ts';
-import { emptyDraft } from '../drafting/drafter.ts';
+import { emptyDraft, withoutFirst } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { Flight } from './flight.ts';
 import { planRounds } from './plan.ts';
@@ -64,6 +64,12 @@ export interface Scheduler {
   close(): Promise<void>;
 }
 
+interface DraftInMaking {
+  readonly abort: AbortController;
+  /** Tokens, final and assumed, that it goes on after. */
+  readonly contextLength: number;
+}
+
 /** A session with what the loop holds for it. */
 interface Entry {
   readonly session: Session;
@@ -74,7 +80,7 @@ interface Entry {
   readonly flight: Flight;
   stream: RingStream | null;
   /** Ends the draft that is being made; null if none is. */
-  drafting: AbortController | null;
+  drafting: DraftInMaking | null;
   /** The drafters had nothing to add to what is under way; asked again after the next verdict. */
   exhausted: boolean;
   /** Gaps since the last verdict. */
@@ -84,7 +90,7 @@ interface Entry {
 /** What events leave for the loop. */
 type Note =
   | { readonly type: 'verdict'; readonly entry: Entry; readonly verdict: RingVerdict }
-  | { readonly type: 'draft'; readonly entry: Entry; readonly made: AbortController; readonly draft: Draft }
+  | { readonly type: 'draft'; readonly entry: Entry; readonly made: DraftInMaking; readonly draft: Draft }
   | {
       readonly type: 'scores';
       readonly entry: Entry;
@@ -207,9 +213,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   /** Asks for a draft: of a new round, or to go on behind what is under way. */
   function startDraft(entry: Entry): void {
     const { session, flight } = entry;
-    const made = new AbortController();
-    entry.drafting = made;
     const ids = flight.assumedIds();
+    const made = { abort: new AbortController(), contextLength: session.tokens.length + ids.length };
+    entry.drafting = made;
     const request: DraftRequest = {
       sequence: session,
       draftTokensMax: session.draftTokensMax - ids.length,
@@ -217,17 +223,22 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       pipelined: window > 1 && isPipelined(session),
       ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
     };
-    drafter.draft([request], AbortSignal.any([entry.abort.signal, made.signal])).then(
+    drafter.draft([request], AbortSignal.any([entry.abort.signal, made.abort.signal])).then(
       ([draft]) => post({ type: 'draft', entry, made, draft: draft ?? emptyDraft }),
       // A drafter only rejects when aborted; a guess that never comes is no reason to lose an answer.
       () => post({ type: 'draft', entry, made, draft: emptyDraft }),
     );
   }
 
-  function sendDraft(entry: Entry, made: AbortController, draft: Draft): void {
+  function sendDraft(entry: Entry, made: DraftInMaking, written: Draft): void {
     const { session, flight, stream, tally } = entry;
     if (entry.drafting !== made) return; // made for an epoch that has ended since
     entry.drafting = null;
+    const draft = inTime(session, made, written);
+    if (draft === null) {
+      startDraft(entry);
+      return;
+    }
     const behind = flight.length > 0;
     if (behind && draft.ids.length === 0) {
       entry.exhausted = true;
@@ -253,6 +264,16 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     tally.begin(now());
   }
 
+  /**
+   * While a draft was made behind frames, the last of them may have come back and brought its bonus token: the draft
+   * is good if that is its first guess. Null if it is not.
+   */
+  function inTime(session: Session, { contextLength }: DraftInMaking, draft: Draft): Draft | null {
+    const late = session.tokens.length > contextLength;
+    if (!late || draft.ids.length === 0) return draft;
+    return draft.ids[0] === session.tokens[contextLength] ? withoutFirst(draft) : null;
+  }
+
   /** A worker no longer holds what a frame stands on: everything from there on is sent again, in a new epoch. */
   function resume(entry: Entry, gap: RingGap): void {
     const { session, stream } = entry;
@@ -271,7 +292,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   /** What is under way and what is being drafted behind it no longer counts. */
   function abandon(entry: Entry): void {
     entry.flight.clear();
-    entry.drafting?.abort();
+    entry.drafting?.abort.abort();
     entry.drafting = null;
     entry.exhausted = false;
   }

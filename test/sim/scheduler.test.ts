@@ -25,7 +25,7 @@ function wobblyDrafter(random: () => number): Drafter {
       assert.ok(verdict.accepted <= draft.ids.length);
     },
     async draft(requests) {
-      const turns = Math.floor(random() * 3);
+      const turns = Math.floor(random() * 12);
       for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
       return requests.map(({ sequence, draftTokensMax, ahead }): Draft => {
         const known = [...sequence.tokens, ...(ahead?.ids ?? [])];

@@ -9,6 +9,7 @@ export const dimensions = {
   sampling: ['greedy', 'sampled'],
   drafter: ['none', 'ngram', 'lm', 'auto'],
   draftLength: [0, 1, 4, 8, 'auto'],
+  rounds: ['sync', 'async'],
   prediction: ['absent', 'right', 'wrong', 'empty'],
   workers: [1, 2, 3],
   topology: ['chain', 'star'],
@@ -52,6 +53,7 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
     'sampling',
     'drafter',
     'draftLength',
+    'rounds',
     'prediction',
     'together',
   ] as const;
@@ -67,8 +69,8 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
  * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, a
  * language model does not read predictions, and `auto` is `ngram` and `lm` but for the choice between them.
  */
-function isDistinct({ drafter, draftLength, prediction }: LosslessCase): boolean {
-  if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent';
+function isDistinct({ drafter, draftLength, prediction, rounds }: LosslessCase): boolean {
+  if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent' && rounds === 'sync';
   if (drafter === 'lm') return prediction === 'absent';
   return drafter === 'ngram' || draftLength === 'auto';
 }

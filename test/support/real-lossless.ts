@@ -69,7 +69,7 @@ async function runCase(
         const expected = plain.get(`${value.sampling} ${promptIds}`)!;
         return generate(serving, {
           ...{ promptIds, sampling: samplingOf(value), maxTokens, eosIds: serving.tokenizer.eosIds },
-          policy: { drafter: value.drafter, draftLength: value.draftLength },
+          policy: { drafter: value.drafter, draftLength: value.draftLength, rounds: value.rounds },
           prediction: predictionOf(value.prediction, expected),
         }).then(({ ids }) => assert.deepEqual(ids, expected, describeCase(value)));
       }),
