@@ -43,7 +43,16 @@ function refuse(
   return new GatewayError('unknown_url', `Unknown URL: ${asked}. Served are: ${all.join('; ')}.`);
 }
 
-/** A pattern may end in `*`, which stands for at least one character. */
+/** In a pattern `:name` stands for one step of the path, and a last `*` for at least one character. */
 function matches(url: string, path: string): boolean {
-  return url.endsWith('*') ? path.length >= url.length && path.startsWith(url.slice(0, -1)) : url === path;
+  const steps = path.split('/');
+  const pattern = url.split('/');
+  return pattern.every((step, index) => {
+    const given = steps[index] ?? '';
+    if (step === '*') return given !== '';
+    const isLast = index === pattern.length - 1;
+    return (
+      (step.startsWith(':') ? given !== '' : given === step) && (!isLast || steps.length === pattern.length)
+    );
+  });
 }

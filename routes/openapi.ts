@@ -16,7 +16,13 @@ export const openapi = fastifyPlugin(
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
         },
         servers: [{ url: 'http://127.0.0.1:8000' }],
-        tags: [{ name: 'chat' }, { name: 'models' }, { name: 'health' }],
+        tags: [
+          { name: 'responses' },
+          { name: 'conversations' },
+          { name: 'chat' },
+          { name: 'models' },
+          { name: 'health' },
+        ],
       },
       transform: ({ schema, url }) => ({
         // OpenAPI has no wildcard; the one that is served stands for a model's id.

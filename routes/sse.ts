@@ -27,22 +27,26 @@ export interface EventStream {
   fail(error: GatewayError): void;
 }
 
+/** How a body becomes an event. JSON never holds a raw line break, so one line is one event. */
+export const dataLine = (body: unknown): string => `data: ${JSON.stringify(body)}\n\n`;
+
 /** Takes the reply over from Fastify and writes its head. Once the signal is aborted no `send` waits any more. */
 export function openEventStream(
   reply: FastifyReply,
   limits: EventStreamLimits,
   signal: AbortSignal,
+  eventText: (body: unknown) => string = dataLine,
 ): EventStream {
   const { raw } = reply;
-  reply.header('openai-processing-ms', processingMs(reply));
-  reply.hijack();
-  raw.writeHead(200, {
-    ...(reply.getHeaders() as OutgoingHttpHeaders),
+  reply.headers({
+    'openai-processing-ms': processingMs(reply),
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache, no-transform',
     // nginx would collect the events otherwise.
     'x-accel-buffering': 'no',
   });
+  reply.hijack();
+  raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders);
   raw.flushHeaders();
   const heartbeat = setInterval(() => {
     if (!raw.writableNeedDrain) raw.write(': heartbeat\n\n');
@@ -58,12 +62,12 @@ export function openEventStream(
     async send(bodies) {
       if (isGone()) return;
       heartbeat.refresh();
-      if (!raw.write(bodies.map(dataLine).join(''))) await drained(raw, limits.stalledReaderMsMax, signal);
+      if (!raw.write(bodies.map(eventText).join(''))) await drained(raw, limits.stalledReaderMsMax, signal);
     },
     finish(bodies) {
       clearInterval(heartbeat);
       if (isGone()) return;
-      raw.end(`${bodies.map(dataLine).join('')}data: [DONE]\n\n`);
+      raw.end(`${bodies.map(eventText).join('')}data: [DONE]\n\n`);
       letGo();
     },
     fail(error) {
@@ -75,9 +79,6 @@ export function openEventStream(
     },
   };
 }
-
-/** JSON never holds a raw line break, so one line is one event. */
-const dataLine = (body: unknown): string => `data: ${JSON.stringify(body)}\n\n`;
 
 /** Resolves when the socket has taken what was written, is closed, or nobody wants to wait; closes it after the limit. */
 async function drained(raw: ServerResponse, msMax: number, signal: AbortSignal): Promise<void> {

@@ -7,16 +7,19 @@ import { stringify } from 'yaml';
 import { buildApp } from '../src/app.ts';
 import { createKeyRing } from '../src/key-ring.ts';
 import { createMetrics } from '../src/metrics.ts';
+import { openDatabase } from '../src/responses/database.ts';
 
 const target = new URL('../openapi.yaml', import.meta.url);
 const head = '# Made by `npm run openapi` from routes/schemas.ts and the routes; do not edit.\n';
 
 /** The whole file. No part of the gateway behind the routes is needed for it. */
 export async function openapiYaml(): Promise<string> {
+  const database = openDatabase(':memory:');
   const app = await buildApp({
     prompts: () => {
       throw new Error('there is no model behind this app');
     },
+    store: { database, bytesMax: 0 },
     completions: { start: () => Promise.reject(new Error('there is no engine behind this app')) },
     models: { list: () => [] },
     readiness: () => ({ state: 'loading', detail: null }),
@@ -27,6 +30,7 @@ export async function openapiYaml(): Promise<string> {
   });
   const document = app.swagger();
   await app.close();
+  database.close();
   return (
     head + stringify(JSON.parse(JSON.stringify(document)), { lineWidth: 110, aliasDuplicateObjects: false })
   );

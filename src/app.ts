@@ -2,11 +2,14 @@
  * The HTTP edge, assembled from parts that it is given; the only file of src/ that imports routes/. It does not listen.
  * Closing it ends answers in the making with an error that says so.
  */
+import type { IncomingMessage } from 'node:http';
+import type { DatabaseSync } from 'node:sqlite';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { access } from '../routes/access.ts';
 import { accessLog } from '../routes/access-log.ts';
 import { chatRoutes } from '../routes/chat-completions.ts';
 import { completionRoutes } from '../routes/completions.ts';
+import { conversationRoutes } from '../routes/conversations.ts';
 import { crossOrigin } from '../routes/cross-origin.ts';
 import { answerUnparsable, errorHandler, fromHttp, sendError } from '../routes/error-handler.ts';
 import { healthRoutes, type Readiness } from '../routes/health.ts';
@@ -16,8 +19,13 @@ import { type ModelDirectory, modelRoutes } from '../routes/models.ts';
 import { notFound } from '../routes/not-found.ts';
 import { openapi } from '../routes/openapi.ts';
 import { requestId, requestIdOf } from '../routes/request-id.ts';
+import { measuredAnswers } from '../routes/response-answers.ts';
+import { createOrderReader } from '../routes/response-orders.ts';
+import { connectionLifetimeMs, responseSocket } from '../routes/response-socket.ts';
+import { responseRoutes } from '../routes/responses.ts';
 import { bodyBytesMax } from '../routes/schemas.ts';
 import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
+import { storedResponseRoutes } from '../routes/stored-responses.ts';
 import { tokenRoutes } from '../routes/tokens.ts';
 import { versionRoutes } from '../routes/version.ts';
 import type { CompletionService } from './completion.ts';
@@ -25,6 +33,8 @@ import type { KeyRing } from './key-ring.ts';
 import { meteredCompletions } from './metered-completions.ts';
 import type { Metrics } from './metrics.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
+import { assembleResponses } from './responses/assembly.ts';
+import { isAlive, newId } from './responses/surroundings.ts';
 import type { Config } from './settings.ts';
 import { version } from './version.ts';
 
@@ -37,6 +47,8 @@ export interface AppOptions {
   readonly completions: CompletionService;
   /** Text to ids and back. Throws GatewayError model_loading. */
   readonly prompts: () => PromptEncoder;
+  /** Where responses and conversations are kept; closed by whoever opened it. */
+  readonly store: { readonly database: DatabaseSync; readonly bytesMax: number };
   readonly models: ModelDirectory;
   readonly readiness: () => Readiness;
   readonly metrics: Metrics;
@@ -45,6 +57,7 @@ export interface AppOptions {
   readonly log: FastifyBaseLogger;
   /** Heartbeat and stall limits of streams; tests shorten them. */
   readonly limits?: EventStreamLimits;
+  readonly connectionLifetimeMs?: number;
   /** Milliseconds since 1970, with fractions. */
   readonly now?: () => number;
 }
@@ -52,6 +65,7 @@ export interface AppOptions {
 /** A ready instance: `listen` or `inject` come next. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const { config, keys, metrics, models, prompts, readiness } = options;
+  const now = options.now ?? (() => performance.timeOrigin + performance.now());
   const completions = meteredCompletions(options.completions, keys);
   const app: FastifyInstance = Fastify({
     loggerInstance: options.log,
@@ -63,6 +77,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // A wrong type is told, not coerced; a field that is not listed stays for unserved-parameters.ts to judge.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     clientErrorHandler: answerUnparsable,
+    // Java's own client offers h2c on every plain request; that is no reason not to answer it.
+    http: { shouldUpgradeCallback: isWebSocket },
     frameworkErrors: (error, request, reply) => {
       // No hook runs for a URL that the router cannot read.
       reply.headers({ 'x-request-id': request.id, 'openai-processing-ms': '0' });
@@ -84,8 +100,27 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(openapi);
 
   const limits = options.limits ?? { heartbeatIntervalMs, stalledReaderMsMax };
-  const now = options.now ?? (() => performance.timeOrigin + performance.now());
+  const responses = assembleResponses({
+    ...options.store,
+    startAnswer: measuredAnswers(completions, { metrics, now }),
+    countTokens: (messages) => prompts().encodeChat(messages).length,
+    newId,
+    now,
+    pid: process.pid,
+    isAlive,
+    onStoreFailure: (err) => options.log.error({ err }, 'a response was given, but could not be stored'),
+  });
+  app.addHook('preClose', () => responses.background.close());
+  const readOrder = createOrderReader({ models, newId });
+  await app.register(responseSocket, {
+    ...{ responses, readiness, metrics, limits, keys, readOrder },
+    corsOrigins: config.corsOrigins,
+    lifetimeMs: options.connectionLifetimeMs ?? connectionLifetimeMs,
+  });
   await app.register(chatRoutes, { completions, models, readiness, metrics, limits, now });
+  await app.register(responseRoutes, { responses, readOrder, readiness, metrics, limits, newId, now });
+  await app.register(storedResponseRoutes, { responses, metrics, limits });
+  await app.register(conversationRoutes, { responses, newId, now });
   await app.register(completionRoutes, { completions, prompts, models, readiness, metrics, limits, now });
   await app.register(tokenRoutes, { prompts, models, readiness });
   await app.register(modelRoutes, { models });
@@ -93,4 +128,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, { readiness, metrics });
   await app.ready();
   return app;
+}
+
+function isWebSocket({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }

@@ -37,6 +37,8 @@ export const gatewayErrorCodes = {
   access_denied: refusal(403, 'permission_error'),
   /** A Host header that is not this machine's, while no key protects the gateway. */
   host_not_allowed: refusal(403, 'permission_error'),
+  /** A page of another origin; browsers guard everything but WebSockets themselves. */
+  origin_not_allowed: refusal(403, 'permission_error'),
   model_not_found: refusal(404),
   unknown_url: refusal(404),
   /** Stored things, told as if they never were when another owner asks. */

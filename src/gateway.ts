@@ -4,6 +4,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { systemClock } from '../shards/clock.ts';
@@ -20,6 +22,7 @@ import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { type ResolvedModel, resolveModel } from './models/pull.ts';
 import { openStore } from './models/store.ts';
+import { openDatabase } from './responses/database.ts';
 import { type Serving, startServing } from './serving.ts';
 import type { Config } from './settings.ts';
 import type { StartScreen } from './start-screen.ts';
@@ -57,9 +60,12 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       'The model is still loading. Send the request again in a moment.',
     );
   };
+  await mkdir(config.home, { recursive: true });
+  const database = openDatabase(path.join(config.home, 'responses.sqlite'));
   const app: FastifyInstance = await buildApp({
     completions: { start: async (request) => requireServing().completions.start(request) },
     prompts: () => requireServing().prompts,
+    store: { database, bytesMax: config.storeBytes },
     models: {
       list: () =>
         serving === null
@@ -148,6 +154,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
         stopping.abort(new GatewayError('draining', 'The gateway is shutting down.'));
         await serving?.close();
         await app.close();
+        database.close();
         await ready.catch(() => {});
         // The start may have got as far as workers while we waited for it.
         await serving?.close();

@@ -238,6 +238,15 @@ const gatewaySchema = Type.Object({
     expected: 'auto, none, a catalog name or the path of a .json draft head or a .gguf file',
   }),
   home,
+  storeBytes: setting(Type.Integer({ minimum: 32 * 2 ** 20, maximum: 2 ** 50 }), {
+    env: 'FORETOKEN_STORE_BYTES',
+    flags: '--store-bytes <size>',
+    group: 'Storage',
+    form: 'bytes',
+    description: 'Stored responses of each API key, and again its conversations; the oldest go.',
+    fallback: '256MiB',
+    expected: 'a size of at least 32MiB, such as 256MiB or 1GiB',
+  }),
   context,
   quantisation,
   shards: setting(Type.Integer({ minimum: 1, maximum: shardsLimit }), {

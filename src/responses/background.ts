@@ -5,9 +5,9 @@
  */
 import { GatewayError } from '../errors.ts';
 import { createEventLog, type EventLog } from './event-log.ts';
+import type { ResponseMaker, ResponseOrder } from './response-maker.ts';
 import type { ResponseObject } from './response-object.ts';
 import type { Run } from './run.ts';
-import type { ResponseOrder, ResponseService } from './service.ts';
 
 /** Logs of finished responses that are kept; with eventLogBytesMax each, a bound of memory too. */
 const finishedLogsMax = 32;
@@ -35,7 +35,7 @@ interface Entry extends BackgroundRun {
   readonly done: Promise<void>;
 }
 
-export function createBackgroundRuns(service: ResponseService): BackgroundRuns {
+export function createBackgroundRuns(maker: ResponseMaker): BackgroundRuns {
   const entries = new Map<string, Entry>();
   const finished: string[] = [];
 
@@ -55,7 +55,7 @@ export function createBackgroundRuns(service: ResponseService): BackgroundRuns {
     find,
     async start(order) {
       const stopping = new AbortController();
-      const run = service.open(order, { signal: stopping.signal });
+      const run = maker.open(order, { signal: stopping.signal });
       const { response } = run;
       const log = createEventLog();
       const done = drain(run, log);

@@ -36,7 +36,7 @@ export interface ConversationStore {
 export interface ConversationStoreOptions {
   readonly database: DatabaseSync;
   readonly limits: StoreLimits;
-  /** Milliseconds since 1970. */
+  /** Whole milliseconds since 1970. */
   readonly now: () => number;
 }
 

@@ -23,8 +23,12 @@ interface PartPlace extends ItemPlace {
   readonly content_index: number;
 }
 
+type LifecycleBody = {
+  [Name in Lifecycle]: { readonly type: `response.${Name}`; readonly response: ResponseObject };
+}[Lifecycle];
+
 type EventBody =
-  | { readonly type: `response.${Lifecycle}`; readonly response: ResponseObject }
+  | LifecycleBody
   | {
       readonly type: `response.output_item.${'added' | 'done'}`;
       readonly output_index: number;
@@ -90,8 +94,8 @@ export interface EventSequence {
   /** More of the arguments of the call that was begun last. */
   callArguments(delta: string): ResponseEvent[];
   finish(end: SequenceEnd): ResponseEvent[];
-  /** An `error` event, then response.failed. */
-  fail(failure: SequenceFailure): ResponseEvent[];
+  /** An `error` event, unless `silently`, then response.failed. */
+  fail(failure: SequenceFailure, silently?: boolean): ResponseEvent[];
   /** Ends with response.incomplete, whose response says cancelled: there is no event of that name. */
   cancel(): ResponseEvent[];
   /** Ends as a finished response of the same output did; the last event carries it as it is. */
@@ -240,9 +244,10 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
       const events = conclude({ ...change, status });
       return [...events, lifecycle(status)];
     },
-    fail({ code, param, error }) {
+    fail({ code, param, error }, silently = false) {
       const events = conclude({ status: 'failed', error });
-      return [...events, event({ type: 'error', code, message: error.message, param }), lifecycle('failed')];
+      if (!silently) events.push(event({ type: 'error', code, message: error.message, param }));
+      return [...events, lifecycle('failed')];
     },
     cancel() {
       const events = conclude({ status: 'cancelled' });

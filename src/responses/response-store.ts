@@ -36,7 +36,7 @@ export interface ResponseStore {
 export interface ResponseStoreOptions {
   readonly database: DatabaseSync;
   readonly limits: StoreLimits;
-  /** Milliseconds since 1970. */
+  /** Whole milliseconds since 1970. */
   readonly now: () => number;
   /** Of this process: whoever reads an unfinished response of a process that is gone knows that it failed. */
   readonly pid: number;

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly newId: NewId;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Fail without an `error` event: where that alone ends a response for its reader. */
+  readonly failSilently: boolean;
   /** Told once, with the response as it ended. */
   readonly onEnd: (response: ResponseObject) => void;
 }
@@ -39,7 +41,8 @@ export interface Run {
   readonly events: AsyncGenerator<ResponseEvent[]>;
 }
 
-export function createRun({ response, answer, signal, newId, now, onEnd }: RunOptions): Run {
+export function createRun(options: RunOptions): Run {
+  const { response, answer, signal, newId, now, onEnd } = options;
   const sequence = createEventSequence(response, newId);
   let failure: GatewayError | null = null;
   let ended = false;
@@ -69,7 +72,8 @@ export function createRun({ response, answer, signal, newId, now, onEnd }: RunOp
       failure = toGatewayError(signal.aborted ? signal.reason : thrown);
       const { code, param } = failure;
       const left = code === 'client_gone' || code === 'cancelled';
-      yield end(left ? sequence.cancel() : sequence.fail({ code, param, error: errorOf(failure) }));
+      const told = { code, param, error: errorOf(failure) };
+      yield end(left ? sequence.cancel() : sequence.fail(told, options.failSilently));
     } finally {
       if (!ended) end(sequence.cancel());
     }

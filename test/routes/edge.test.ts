@@ -85,11 +85,13 @@ test('unknown URLs are 404 and name what is served; other methods are 405 with A
     const answer = await app.inject({ url: path });
     assert.equal(answer.statusCode, 404, path);
   }
-  const unknown = await app.inject({ method: 'POST', url: '/v1/responses', payload: '<', headers: {} });
+  const unknown = await app.inject({ method: 'POST', url: '/v1/files', payload: '<', headers: {} });
   assert.equal(unknown.json().error.code, 'unknown_url');
-  assert.match(unknown.json().error.message, /POST \/v1\/responses.*POST \/v1\/chat\/completions/);
+  assert.match(unknown.json().error.message, /POST \/v1\/files.*POST \/v1\/chat\/completions/);
   const method = await app.inject({ method: 'GET', url });
   assert.deepEqual([method.statusCode, method.headers['allow']], [405, 'POST']);
+  const response = await app.inject({ method: 'PUT', url: '/v1/responses/resp_1' });
+  assert.deepEqual([response.statusCode, response.headers['allow']], [405, 'GET, HEAD, DELETE']);
   const models = await app.inject({ method: 'DELETE', url: '/v1/models/a/b' });
   assert.deepEqual([models.statusCode, models.headers['allow']], [405, 'GET, HEAD']);
   assert.equal(

@@ -32,6 +32,7 @@ test('loadConfig gives every default, frozen', () => {
     model: 'smollm2-135m-instruct',
     draft: 'auto',
     home: '/home/someone/.cache/foretoken',
+    storeBytes: 268_435_456,
     context: null,
     quantisation: 'native',
     shards: 2,

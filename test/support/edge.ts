@@ -10,6 +10,7 @@ import { buildApp } from '../../src/app.ts';
 import { createKeyRing, type KeyRing } from '../../src/key-ring.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createPromptEncoder } from '../../src/prompt-encoder.ts';
+import { openDatabase } from '../../src/responses/database.ts';
 import { createChatTemplate } from '../../src/text/chat-template.ts';
 import { createTokenizer } from '../../src/text/tokenizer.ts';
 import { type FakeAnswer, type FakeCompletions, fakeCompletions } from './fake-completions.ts';
@@ -42,6 +43,10 @@ export interface EdgeOptions {
   readonly corsOrigins?: readonly string[];
   readonly keys?: KeyRing;
   readonly limits?: EventStreamLimits;
+  readonly connectionLifetimeMs?: number;
+  /** Where responses are kept; ':memory:' unless told. */
+  readonly storePath?: string;
+  readonly storeBytesMax?: number;
   /** Receives every log line. */
   readonly logLines?: string[];
 }
@@ -56,9 +61,11 @@ export const hello: FakeAnswer = { rounds: [['Hel', 'lo'], [''], [' wörld', '!'
 export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promise<Edge> {
   const completions = fakeCompletions(options.answer ?? hello);
   const lines = options.logLines;
+  const database = openDatabase(options.storePath ?? ':memory:');
   const app = await buildApp({
     completions,
     prompts: () => tinyPrompts,
+    store: { database, bytesMax: options.storeBytesMax ?? 2 ** 26 },
     models: { list: () => [card] },
     readiness: () => options.readiness ?? { state: 'ready', detail: null },
     metrics: createMetrics({ modelName: card.id, load: () => ({ running: 1, waiting: 2 }) }),
@@ -70,8 +77,12 @@ export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promi
     keys: options.keys ?? createKeyRing([], unlimited, () => 0),
     log: lines === undefined ? pino({ level: 'silent' }) : pino({}, { write: (line) => lines.push(line) }),
     ...(options.limits && { limits: options.limits }),
+    ...(options.connectionLifetimeMs && { connectionLifetimeMs: options.connectionLifetimeMs }),
   });
-  t.after(() => app.close());
+  t.after(async () => {
+    await app.close();
+    if (database.isOpen) database.close();
+  });
   return { app, completions };
 }
 

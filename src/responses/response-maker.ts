@@ -36,6 +36,7 @@ export type RecordSource = (id: string) => ResponseRecord | null;
 export interface OpenOptions {
   readonly signal: AbortSignal;
   readonly source?: RecordSource;
+  readonly failSilently?: boolean;
   /** Told with every end, stored or not. */
   readonly onEnd?: (record: ResponseRecord) => void;
 }
@@ -45,7 +46,7 @@ export interface Compacted {
   readonly usage: ResponseUsage;
 }
 
-export interface ResponseService {
+export interface ResponseMaker {
   /** Throws previous_response_not_found, conversation_not_found, item_not_found, and what the engine throws. */
   open(order: ResponseOrder, options: OpenOptions): Run;
   /** As `open`, without asking the model: a response without output to go on from. */
@@ -56,7 +57,7 @@ export interface ResponseService {
   compact(order: ResponseOrder, signal: AbortSignal): Promise<Compacted>;
 }
 
-export interface ResponseServiceOptions {
+export interface ResponseMakerOptions {
   readonly responses: ResponseStore;
   readonly conversations: ConversationStore;
   readonly startAnswer: StartAnswer;
@@ -69,7 +70,7 @@ export interface ResponseServiceOptions {
   readonly onStoreFailure: (error: unknown) => void;
 }
 
-export function createResponseService(options: ResponseServiceOptions): ResponseService {
+export function createResponseMaker(options: ResponseMakerOptions): ResponseMaker {
   const { responses, conversations, startAnswer, countTokens, newId, now } = options;
 
   /** Items from before, and the new ones with references resolved. */
@@ -151,7 +152,7 @@ export function createResponseService(options: ResponseServiceOptions): Response
     newResponse(newId('resp_'), Math.floor(now() / 1000), settings);
 
   return {
-    open(order, { signal, source, onEnd }) {
+    open(order, { signal, source, failSilently = false, onEnd }) {
       const { before, added } = readInput(order, source);
       const input = [...before, ...added];
       const messages = messagesFor(order, input);
@@ -163,6 +164,7 @@ export function createResponseService(options: ResponseServiceOptions): Response
         signal,
         newId,
         now,
+        failSilently,
         onEnd: (ended) => {
           const record = { response: ended, input };
           keep(order, record, added);

@@ -1,0 +1,26 @@
+/** One page of a list of items, as OpenAI's cursors walk it. Pure. */
+import type { Static } from 'typebox';
+import { GatewayError } from '../src/errors.ts';
+import type { Item } from '../src/responses/items.ts';
+import { type PageQuery, pageItemsUsual } from './response-schemas.ts';
+
+/** `items` are in the order in which they came about. Throws invalid_request for a cursor that is not among them. */
+export function itemPage(items: readonly Item[], query: Static<typeof PageQuery>) {
+  const ordered = query.order === 'asc' ? items : items.toReversed();
+  const start = query.after === undefined ? 0 : placeAfter(ordered, query.after);
+  const limit = Number(query.limit ?? pageItemsUsual);
+  const data = ordered.slice(start, start + limit);
+  return {
+    object: 'list' as const,
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: start + limit < ordered.length,
+  };
+}
+
+function placeAfter(items: readonly Item[], id: string): number {
+  const place = items.findIndex((item) => item.id === id);
+  if (place >= 0) return place + 1;
+  throw new GatewayError('invalid_request', `There is no item '${id}' in this list.`, { param: 'after' });
+}

@@ -1,0 +1,325 @@
+/** `POST /v1/responses` as OpenAI's SDK uses it and as raw events show it, over a fake engine. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import OpenAI from 'openai';
+import { Value } from 'typebox/value';
+import { ResponseShape } from '../../routes/response-schemas.ts';
+import { ErrorBody } from '../../routes/schemas.ts';
+import { GatewayError } from '../../src/errors.ts';
+import type { ResponseEvent } from '../../src/responses/event-sequence.ts';
+import {
+  card,
+  type EdgeOptions,
+  eventually,
+  hello,
+  listenEdge,
+  openEdge,
+  tinyPrompts,
+} from '../support/edge.ts';
+
+const url = '/v1/responses';
+const model = card.id;
+
+async function post(t: TestContext, fields: object, options: EdgeOptions = {}) {
+  const { app, completions } = await openEdge(t, options);
+  const answer = await app.inject({ method: 'POST', url, payload: { model, input: 'Hi', ...fields } });
+  return { answer, body: answer.json(), completions };
+}
+
+async function events(t: TestContext, fields: object, options: EdgeOptions = {}): Promise<ResponseEvent[]> {
+  const { app } = await openEdge(t, options);
+  const payload = { model, input: 'Hi', stream: true, ...fields };
+  const { payload: text } = await app.inject({ method: 'POST', url, payload });
+  const blocks = text.split('\n\n').filter((block) => block !== '' && !block.startsWith(':'));
+  assert.equal(blocks.pop(), 'data: [DONE]');
+  return blocks.map((block) => {
+    const [name, data] = block.split('\n');
+    const event = JSON.parse(data!.slice('data: '.length)) as ResponseEvent;
+    assert.equal(name, `event: ${event.type}`);
+    return event;
+  });
+}
+
+test('a response has every key, and output that the SDK reads', async (t) => {
+  const { client } = await listenEdge(t);
+  const response = await client.responses.create({ model, input: 'Hi', instructions: 'Be brief.' });
+  assert.equal(response.output_text, 'Hello wörld!');
+  assert.equal(response.status, 'completed');
+  assert.deepEqual(response.usage, {
+    input_tokens: 7,
+    input_tokens_details: { cached_tokens: 2, cache_write_tokens: 0 },
+    output_tokens: 5,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 12,
+  });
+  const { body } = await post(t, {});
+  assert.ok(Value.Check(ResponseShape, body), JSON.stringify([...Value.Errors(ResponseShape, body)]));
+  const nonNull = Object.entries(body).flatMap(([key, value]) => (value === null ? [] : [key]));
+  for (const key of [
+    'tools',
+    'tool_choice',
+    'truncation',
+    'text',
+    'top_p',
+    'presence_penalty',
+    'metadata',
+    'store',
+  ]) {
+    assert.ok(nonNull.includes(key), key);
+  }
+  assert.match(body.id, /^resp_[0-9a-f]{32}$/);
+});
+
+test('settings reach the engine and come back', async (t) => {
+  const fields = {
+    input: [
+      { role: 'developer', content: 'Rule.' },
+      {
+        type: 'message',
+        role: 'user',
+        content: [
+          { type: 'input_text', text: 'A' },
+          { type: 'input_text', text: 'B' },
+        ],
+      },
+      { type: 'reasoning', id: 'rs_1', summary: [] },
+      { role: 'assistant', content: [{ type: 'output_text', text: 'C' }] },
+      { role: 'user', content: 'D' },
+    ],
+    instructions: 'Short.',
+    temperature: 0.5,
+    top_p: 0.9,
+    max_output_tokens: 33,
+    seed: 7,
+    stop: ['x'],
+    metadata: { a: 'b' },
+    safety_identifier: 'me',
+    prompt_cache_key: 'k',
+    truncation: 'auto',
+    reasoning: { effort: 'low' },
+    text: { format: { type: 'text' }, verbosity: 'low' },
+    include: ['reasoning.encrypted_content'],
+    prediction: { type: 'content', content: 'C' },
+  };
+  const { body, completions } = await post(t, fields);
+  const [request] = completions.requests;
+  assert.deepEqual(request!.messages, [
+    { role: 'system', content: 'Short.' },
+    { role: 'system', content: 'Rule.' },
+    { role: 'user', content: 'AB' },
+    { role: 'assistant', content: 'C' },
+    { role: 'user', content: 'D' },
+  ]);
+  assert.deepEqual(
+    [
+      request!.temperature,
+      request!.topP,
+      request!.maxTokens,
+      request!.seed,
+      request!.stop,
+      request!.prediction,
+    ],
+    [0.5, 0.9, 33, 7n, ['x'], 'C'],
+  );
+  for (const key of [
+    'instructions',
+    'temperature',
+    'top_p',
+    'max_output_tokens',
+    'metadata',
+    'truncation',
+  ] as const) {
+    assert.deepEqual(body[key], fields[key], key);
+  }
+  assert.deepEqual([body.safety_identifier, body.prompt_cache_key, body.text.verbosity], ['me', 'k', 'low']);
+});
+
+test('a stream has the events in the order that helpers demand', async (t) => {
+  const all = await events(t, {});
+  const deltas = hello.rounds.flat().filter((delta) => delta !== '');
+  assert.deepEqual(
+    all.map(({ type }) => type),
+    [
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      ...deltas.map(() => 'response.output_text.delta'),
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.completed',
+    ],
+  );
+  assert.deepEqual(
+    all.map(({ sequence_number }) => sequence_number),
+    all.map((_, index) => index),
+  );
+});
+
+test("the SDK's stream helper assembles the response", async (t) => {
+  const { client } = await listenEdge(t);
+  const stream = client.responses.stream({ model, input: 'Hi' });
+  const types = new Set<string>();
+  for await (const event of stream) types.add(event.type);
+  const response = await stream.finalResponse();
+  assert.equal(response.output_text, 'Hello wörld!');
+  assert.ok(types.has('response.output_text.delta') && types.has('response.completed'));
+});
+
+test('an answer cut by its length is incomplete and says why', async (t) => {
+  const { body } = await post(t, {}, { answer: { rounds: [['a', 'b']], reason: 'length' } });
+  assert.deepEqual([body.status, body.incomplete_details], ['incomplete', { reason: 'max_output_tokens' }]);
+  assert.equal(body.output[0].status, 'incomplete');
+  const last = (await events(t, {}, { answer: { rounds: [['a']], reason: 'length' } })).at(-1)!;
+  assert.equal(last.type, 'response.incomplete');
+});
+
+test('an engine that fails midway ends a stream with error and response.failed, and is an error otherwise', async (t) => {
+  const answer = { rounds: [['a']], failure: new GatewayError('shard_lost', 'A shard was lost.') };
+  const all = await events(t, {}, { answer });
+  assert.deepEqual(
+    all.slice(-2).map(({ type }) => type),
+    ['error', 'response.failed'],
+  );
+  const failed = all.at(-1) as Extract<ResponseEvent, { type: 'response.failed' }>;
+  assert.equal(failed.response.error?.code, 'server_error');
+  assert.equal(failed.response.output[0]?.type, 'message');
+  const { answer: whole } = await post(t, {}, { answer });
+  assert.deepEqual([whole.statusCode, whole.json().error.code], [503, 'shard_lost']);
+});
+
+test('an engine that refuses gives its own status before any event, in terms of this endpoint', async (t) => {
+  const refusal = new GatewayError('context_length_exceeded', 'Too long.', { param: 'max_tokens' });
+  for (const stream of [true, false]) {
+    const { answer } = await post(t, { stream }, { answer: { rounds: [], refusal } });
+    assert.equal(answer.statusCode, 400);
+    assert.equal(answer.json().error.param, 'max_output_tokens');
+  }
+});
+
+test('what cannot be served is refused with its name', async (t) => {
+  const cases: [object, string][] = [
+    [{ tools: [{ type: 'web_search' }] }, 'tools'],
+    [{ prompt: { id: 'p' } }, 'prompt'],
+    [{ moderation: { model: 'x' } }, 'moderation'],
+    [{ messages: [] }, 'messages'],
+    [{ max_tokens: 5 }, 'max_tokens'],
+    [{ n: 2 }, 'n'],
+    [{ background: true, store: false }, 'background'],
+    [{ previous_response_id: 'a', conversation: 'b' }, 'previous_response_id'],
+    [{ stream_options: {} }, 'stream_options'],
+    [
+      { input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'x' }] }] },
+      'input[0].content[0].type',
+    ],
+    [{ input: [{ role: 'user', content: 'a' }, { type: 'computer_call' }] }, 'input[1].type'],
+    [{ input: [{ type: 'message', content: 'a' }] }, 'input[0].role'],
+    [{ input: [{ role: 'user' }] }, 'input[0].content'],
+    [{ input: [{ type: 'compaction', encrypted_content: 'zzz' }] }, 'input[0].encrypted_content'],
+    [{ input: [{ role: 'tool', content: 'a' }] }, 'input[0].role'],
+    [{ input: 5 }, 'input'],
+    [{ temperature: 3 }, 'temperature'],
+    [{ max_output_tokens: 0 }, 'max_output_tokens'],
+    [{ metadata: { a: 1 } }, 'metadata.a'],
+  ];
+  const { app } = await openEdge(t);
+  for (const [fields, param] of cases) {
+    const answer = await app.inject({ method: 'POST', url, payload: { model, input: 'Hi', ...fields } });
+    const body = answer.json();
+    assert.deepEqual([answer.statusCode, body.error.param], [400, param], JSON.stringify(fields));
+    assert.ok(Value.Check(ErrorBody, body));
+  }
+  const { body } = await post(t, { model: 'other' });
+  assert.equal(body.error.code, 'model_not_found');
+});
+
+test('chains go on from what was said, whether asked by the same client or later', async (t) => {
+  const { client, completions } = await listenEdge(t);
+  const first = await client.responses.create({ model, input: 'One', instructions: 'Only now.' });
+  const second = await client.responses.create({ model, input: 'Two', previous_response_id: first.id });
+  await client.responses.create({ model, input: 'Three', previous_response_id: second.id });
+  assert.deepEqual(
+    completions.requests.at(-1)!.messages.map(({ content }) => content),
+    ['One', 'Hello wörld!', 'Two', 'Hello wörld!', 'Three'],
+  );
+  assert.equal(second.previous_response_id, first.id);
+  const unstored = await client.responses.create({ model, input: 'x', store: false });
+  const failing = client.responses.create({ model, input: 'y', previous_response_id: unstored.id });
+  await assert.rejects(failing, (error) => {
+    return error instanceof OpenAI.BadRequestError && error.code === 'previous_response_not_found';
+  });
+});
+
+test('item references stand for items that are stored', async (t) => {
+  const { client, completions } = await listenEdge(t);
+  const first = await client.responses.create({ model, input: 'One' });
+  const input = [
+    { type: 'item_reference' as const, id: first.output[0]!.id! },
+    { role: 'user' as const, content: 'Two' },
+  ];
+  await client.responses.create({ model, input });
+  assert.deepEqual(completions.requests.at(-1)!.messages, [
+    { role: 'assistant', content: 'Hello wörld!' },
+    { role: 'user', content: 'Two' },
+  ]);
+  const missing = client.responses.create({ model, input: [{ type: 'item_reference', id: 'msg_none' }] });
+  await assert.rejects(missing, OpenAI.NotFoundError);
+});
+
+test('truncation auto leaves out the oldest turns, disabled none', async (t) => {
+  const long = (word: string) => ({ role: 'user' as const, content: `${word} `.repeat(150).trim() });
+  const input = [long('a'), long('b'), long('c'), { role: 'user' as const, content: 'end' }];
+  const { client, completions } = await listenEdge(t);
+  await client.responses.create({
+    model,
+    input,
+    truncation: 'auto',
+    max_output_tokens: 100,
+    instructions: 'Sys',
+  });
+  await client.responses.create({ model, input });
+  const shown = completions.requests.map(({ messages }) =>
+    messages.map(({ content }) => content[0]).join(''),
+  );
+  assert.deepEqual(shown, ['Sbce', 'abce']);
+});
+
+test('input_tokens counts what would be sent; compact gives an item that stands for it', async (t) => {
+  const { client, completions } = await listenEdge(t);
+  const first = await client.responses.create({ model, input: 'One two' });
+  const count = await client.responses.inputTokens.count({
+    model,
+    input: 'three',
+    previous_response_id: first.id,
+  });
+  const shown = ['One two', 'Hello wörld!', 'three'].map((content, index) => {
+    return { role: index === 1 ? ('assistant' as const) : ('user' as const), content };
+  });
+  assert.deepEqual(count, {
+    object: 'response.input_tokens',
+    input_tokens: tinyPrompts.encodeChat(shown).length,
+  });
+  const compacted = await client.responses.compact({ model, previous_response_id: first.id });
+  assert.equal(compacted.object, 'response.compaction');
+  const [item] = compacted.output;
+  assert.equal(item?.type, 'compaction');
+  assert.deepEqual(completions.requests.at(-1)!.messages.length, 3);
+  await client.responses.create({ model, input: [item as never, { role: 'user', content: 'go on' }] });
+  assert.deepEqual(completions.requests.at(-1)!.messages, [
+    { role: 'system', content: 'Summary of the conversation so far: Hello wörld!' },
+    { role: 'user', content: 'go on' },
+  ]);
+});
+
+test('a client that leaves cancels its response', async (t) => {
+  const answer = { rounds: Array.from({ length: 1000 }, () => ['x']), roundMs: 5 };
+  const { client, completions } = await listenEdge(t, { answer });
+  let id = '';
+  for await (const event of await client.responses.create({ model, input: 'Hi', stream: true })) {
+    if (event.type === 'response.created') id = event.response.id;
+    if (event.type === 'response.output_text.delta') break;
+  }
+  await eventually(() => completions.ended === 1, 'the engine was told');
+  assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
+});
