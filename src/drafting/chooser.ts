@@ -31,6 +31,12 @@ const switchGain = 0.03;
 /** A source that has to be run to be judged is tried again after so many rounds without it. */
 const retryRounds = 32;
 
+/**
+ * A source that knows its confidence is asked up to this price against the copy's: its first tokens cost little, and
+ * what it then says of its own draft decides between the two.
+ */
+const confidentHandicap = 1.3;
+
 /** Longest draft of a source that ends its drafts by its own confidence. */
 const confidentLengthMax = 16;
 
@@ -70,6 +76,8 @@ interface Plan {
   /** The suffix draft in full. */
   readonly suffix: Draft;
   readonly suffixLength: number;
+  /** Expected time per token with the suffix draft, ms; Infinity where the two are not compared again. */
+  readonly suffixMsPerToken: number;
   /** What a model is asked for; null asks none. */
   readonly asked: ModelAsked | null;
 }
@@ -112,7 +120,8 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const offers = pipelinedOffers(request, session, policy);
-    return { request, policy, session, suffix: emptyDraft, suffixLength: 0, asked: cheapestOf(offers) };
+    const nothing = { suffix: emptyDraft, suffixLength: 0, suffixMsPerToken: Infinity };
+    return { request, policy, session, ...nothing, asked: cheapestOf(offers) };
   }
 
   /** Frames flow: what counts is how many tokens come through before the first wrong one. */
@@ -122,7 +131,8 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     const chances = session.ngram.acceptance.chances(matchBucket(suffix.matchLength));
     let length = 0;
     while (length < suffix.ids.length && reachOf(chances, length + 1) >= pipelinedReachMin) length += 1;
-    const plan = { request, policy, session, suffix, suffixLength: length, asked: null };
+    const flowing = { suffix, suffixLength: length, suffixMsPerToken: Infinity };
+    const plan = { request, policy, session, ...flowing, asked: null };
     const offer = cheapestOf(pipelinedOffers(request, session, policy));
     if (offer === null) return plan;
     const copyMs = experience.roundMs(1) / runLength(chances, suffix.ids.length);
@@ -153,14 +163,16 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, () => 0);
-    const plan = { request, policy, session, suffix, suffixLength: copy.length, asked: null };
+    const suffixPlan = { suffix, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
+    const plan = { request, policy, session, ...suffixPlan, asked: null };
     const offers = models
       .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
       .map((model) => offerOf(model, request, session, policy));
     if (policy.drafter !== 'auto') return { ...plan, asked: offers[0] ?? null };
     const best = cheapestOf(offers);
     if (best === null) return plan;
-    const handicap = session.current === best.model.name ? 1 + switchGain : 1 - switchGain;
+    const steadiness = session.current === best.model.name ? 1 + switchGain : 1 - switchGain;
+    const handicap = best.known.confident ? confidentHandicap : steadiness;
     if (best.msPerToken < copy.msPerToken * handicap) return { ...plan, asked: best };
     return { ...plan, asked: offers.find(({ known }) => known.idleRounds >= retryRounds) ?? null };
   }
@@ -176,12 +188,13 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     const available = Math.min(draftTokensMax, draftTokensLimit);
     const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
     const choice = lengthFor(known, policy, 0, available, draftMs);
-    if (policy.draftLength !== 'auto' || !known.confident || choice.length === 0) {
+    const { drafted, committed } = known.yield;
+    const msPerToken = (experience.roundMs(drafted + 1) + draftMs(drafted)) / committed;
+    const pays = choice.length > 0 || msPerToken < experience.roundMs(1);
+    if (policy.draftLength !== 'auto' || !known.confident || !pays) {
       return { model, known, ...choice, reachMin: 0 };
     }
     // It decides itself where to stop: where one more token costs more than the chance that it counts is worth.
-    const { drafted, committed } = known.yield;
-    const msPerToken = (experience.roundMs(drafted + 1) + draftMs(drafted)) / committed;
     const tokenMs = experience.roundMs(2) - experience.roundMs(1) + draftMs(2) - draftMs(1);
     return {
       model,
@@ -208,15 +221,31 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     }
   }
 
-  function settle({ policy, session, suffix, suffixLength }: Plan, written: Draft | undefined): Draft {
-    const fromModel = written !== undefined && written.ids.length > 0;
+  /** Is a model's own draft, as sure as it is of it, still better than the copy? */
+  function isBetter(written: Draft, { policy, suffixMsPerToken }: Plan): boolean {
+    if (written.ids.length === 0) return false;
+    if (policy.drafter !== 'auto' || written.confidence === null) return true;
+    let reach = 1;
+    let tokens = 1;
+    for (const chance of written.confidence) {
+      reach *= chance;
+      tokens += reach;
+    }
+    return experience.roundMs(written.ids.length + 1) / tokens <= suffixMsPerToken;
+  }
+
+  function settle(plan: Plan, written: Draft | undefined): Draft {
+    const { policy, session, suffix, suffixLength, asked } = plan;
+    const fromModel = written !== undefined && isBetter(written, plan);
     const mayCopy = policy.drafter === 'auto' || policy.drafter === 'ngram';
     const known = fromModel ? session.models.get(written.source)! : session.ngram;
-    const unpriced = fromModel ? written : cut(suffix, mayCopy ? suffixLength : 0);
-    const draft = { ...unpriced, reach: believedReach(unpriced, known) };
+    const chosen = fromModel ? written : cut(suffix, mayCopy ? suffixLength : 0);
+    // What a model wrote in vain took its time all the same.
+    const draftMs = fromModel ? written.draftMs : chosen.draftMs + (written?.draftMs ?? 0);
+    const draft = { ...chosen, draftMs, reach: believedReach(chosen, known) };
     session.current = fromModel ? written.source : 'ngram';
     for (const [name, model] of session.models)
-      model.idleRounds = name === session.current ? 0 : model.idleRounds + 1;
+      model.idleRounds = name === asked?.model.name ? 0 : model.idleRounds + 1;
     suffixBehind.set(draft, suffix);
     return draft;
   }
