@@ -14,6 +14,7 @@ import { crossOrigin } from '../routes/cross-origin.ts';
 import { answerUnparsable, errorHandler, fromHttp, sendError } from '../routes/error-handler.ts';
 import { healthRoutes, type Readiness } from '../routes/health.ts';
 import { hostGuard } from '../routes/host-guard.ts';
+import { idempotency } from '../routes/idempotency.ts';
 import { inFlight } from '../routes/in-flight.ts';
 import { type ModelDirectory, modelRoutes } from '../routes/models.ts';
 import { notFound } from '../routes/not-found.ts';
@@ -28,6 +29,7 @@ import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from 
 import { storedResponseRoutes } from '../routes/stored-responses.ts';
 import { tokenRoutes } from '../routes/tokens.ts';
 import { versionRoutes } from '../routes/version.ts';
+import { createAnswerMemory } from './answer-memory.ts';
 import type { CompletionService } from './completion.ts';
 import type { KeyRing } from './key-ring.ts';
 import { meteredCompletions } from './metered-completions.ts';
@@ -97,6 +99,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(notFound);
   await app.register(access, { keys, adminKey: config.adminKey });
   await app.register(inFlight);
+  await app.register(idempotency, { memory: createAnswerMemory(now) });
   await app.register(openapi);
 
   const limits = options.limits ?? { heartbeatIntervalMs, stalledReaderMsMax };
