@@ -7,6 +7,7 @@ import { GatewayError } from '../src/errors.ts';
 import type { NewId } from '../src/responses/items.ts';
 import type { ResponseOrder } from '../src/responses/response-maker.ts';
 import type { ResponseSettings } from '../src/responses/response-object.ts';
+import { metricsBody } from './answer-figures.ts';
 import { joinText } from './chat-request.ts';
 import { readItems } from './response-items.ts';
 import { ResponseRequest, type ResponseRequestBody } from './response-schemas.ts';
@@ -70,6 +71,7 @@ export function readResponseRequest(
     settings: readSettings(body, model),
     input: readItems(body.input ?? [], newId),
     completion: readCompletion(body),
+    extend: body.speculation == null ? null : (finish) => ({ metrics: metricsBody(finish) }),
   };
 }
 
@@ -99,8 +101,6 @@ function checkServed(body: ResponseRequestBody): void {
     throw unsupported('tool_choice');
   }
   if (body.text?.format != null && body.text.format.type !== 'text') throw unsupported('text.format');
-  if ((body.top_logprobs ?? 0) > 0) throw unsupported('top_logprobs');
-  if (body.include?.includes(logprobsWanted)) throw unsupported('include');
 }
 
 function unsupported(name: string): GatewayError {
@@ -113,7 +113,13 @@ function unsupported(name: string): GatewayError {
 
 function readCompletion(body: ResponseRequestBody): ResponseOrder['completion'] {
   const prediction = body.prediction == null ? null : joinText(body.prediction.content, 'prediction.content');
-  return { ...readSampling(body), maxTokens: body.max_output_tokens ?? null, prediction };
+  const withLogprobs = body.top_logprobs != null || body.include?.includes(logprobsWanted) === true;
+  return {
+    ...readSampling(body),
+    ...(withLogprobs && { logprobs: body.top_logprobs ?? 0 }),
+    maxTokens: body.max_output_tokens ?? null,
+    prediction,
+  };
 }
 
 function readSettings(body: ResponseRequestBody, model: string): ResponseSettings {
@@ -130,8 +136,8 @@ function readSettings(body: ResponseRequestBody, model: string): ResponseSetting
     temperature: body.temperature ?? 1,
     top_p: body.top_p ?? 1,
     top_logprobs: body.top_logprobs ?? 0,
-    presence_penalty: 0,
-    frequency_penalty: 0,
+    presence_penalty: body.presence_penalty ?? 0,
+    frequency_penalty: body.frequency_penalty ?? 0,
     truncation: body.truncation ?? 'disabled',
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     tool_choice: body.tool_choice ?? 'auto',

@@ -98,7 +98,7 @@ export const ResponseRequest = Type.Object(
     store: optional(Type.Boolean(), 'Keep the response for later. Default true.'),
     include: optional(
       Type.Array(Type.String({ maxLength: 64 }), { maxItems: 16 }),
-      '`message.output_text.logprobs`; the others are about tools that are not served here.',
+      '`message.output_text.logprobs`; the others are about what is not served here.',
     ),
     text: optional(TextConfig, 'Form of the answer.'),
     reasoning: optional(Reasoning, 'Told back; the model does not reason.'),
@@ -110,7 +110,10 @@ export const ResponseRequest = Type.Object(
       'Most output tokens. Default: up to the end of the context.',
     ),
     max_tool_calls: optional(Type.Integer({ minimum: 1 }), 'Told back; there are no built-in tools.'),
-    top_logprobs: optional(Type.Integer({ minimum: 0, maximum: 20 }), 'Alternatives per token.'),
+    top_logprobs: optional(
+      Type.Integer({ minimum: 0, maximum: 20 }),
+      'Log-probabilities of the tokens, with so many of the likeliest.',
+    ),
     truncation: optional(
       Type.Enum(['auto', 'disabled']),
       'auto: the oldest turns are left out when all do not fit. Default disabled.',

@@ -93,7 +93,8 @@ export interface EventSequence {
   call(callId: string, name: string): ResponseEvent[];
   /** More of the arguments of the call that was begun last. */
   callArguments(delta: string): ResponseEvent[];
-  finish(end: SequenceEnd): ResponseEvent[];
+  /** `extras` become fields of the finished response. */
+  finish(end: SequenceEnd, extras?: Readonly<Record<string, unknown>>): ResponseEvent[];
   /** An `error` event, unless `silently`, then response.failed. */
   fail(failure: SequenceFailure, silently?: boolean): ResponseEvent[];
   /** Ends with response.incomplete, whose response says cancelled: there is no event of that name. */
@@ -233,9 +234,10 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
       open.args += delta;
       return [event({ type: 'response.function_call_arguments.delta', ...itemPlace(open), delta })];
     },
-    finish({ reason, usage, completedS }) {
+    finish({ reason, usage, completedS }, extras = {}) {
       const cut = reason === 'length';
       const change = {
+        ...extras,
         usage,
         completed_at: cut ? null : completedS,
         incomplete_details: cut ? { reason: 'max_output_tokens' as const } : null,

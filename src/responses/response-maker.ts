@@ -15,7 +15,7 @@ import {
   type ResponseUsage,
 } from './response-object.ts';
 import type { ResponseRecord, ResponseStore } from './response-store.ts';
-import { createRun, type Run, type StartAnswer, usageOf } from './run.ts';
+import { createRun, type ExtendResponse, type Run, type StartAnswer, usageOf } from './run.ts';
 import { truncateOldest } from './truncation.ts';
 
 /** A conversation that is longer fits no context, and each response of a chain keeps it whole. */
@@ -28,6 +28,7 @@ export interface ResponseOrder {
   readonly input: readonly InputItem[];
   readonly completion: Omit<CompletionRequest, 'messages' | 'promptIds' | 'owner' | 'signal'>;
   readonly contextLength: number;
+  readonly extend: ExtendResponse | null;
 }
 
 /** Responses that are kept elsewhere than in the store, looked up first. */
@@ -165,6 +166,7 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
         newId,
         now,
         failSilently,
+        extend: order.extend,
         onEnd: (ended) => {
           const record = { response: ended, input };
           keep(order, record, added);

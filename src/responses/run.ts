@@ -4,8 +4,9 @@
  */
 import type { CompletionEvent, CompletionRequest, Usage } from '../completion.ts';
 import { type GatewayError, toGatewayError } from '../errors.ts';
-import { createEventSequence, type ResponseEvent } from './event-sequence.ts';
-import type { NewId } from './items.ts';
+import type { RatedToken } from '../token-logprobs.ts';
+import { createEventSequence, type ResponseEvent, type TextDelta } from './event-sequence.ts';
+import type { NewId, TokenLogprob } from './items.ts';
 import type { ResponseError, ResponseObject, ResponseUsage } from './response-object.ts';
 
 /** A completion that is under way. */
@@ -17,6 +18,12 @@ export interface StartedAnswer {
 
 export type StartAnswer = (request: CompletionRequest) => StartedAnswer;
 
+type TextEvent = Extract<CompletionEvent, { type: 'text' }>;
+type FinishEvent = Extract<CompletionEvent, { type: 'finish' }>;
+
+/** What only the edge knows to write, such as metrics. */
+export type ExtendResponse = (finish: FinishEvent) => Readonly<Record<string, unknown>>;
+
 export interface RunOptions {
   readonly response: ResponseObject;
   readonly answer: StartedAnswer;
@@ -26,6 +33,8 @@ export interface RunOptions {
   readonly now: () => number;
   /** Fail without an `error` event: where that alone ends a response for its reader. */
   readonly failSilently: boolean;
+  /** Fields beyond OpenAI's that the finished response has. */
+  readonly extend: ExtendResponse | null;
   /** Told once, with the response as it ended. */
   readonly onEnd: (response: ResponseObject) => void;
 }
@@ -59,11 +68,12 @@ export function createRun(options: RunOptions): Run {
       yield sequence.open();
       for await (const event of answer.events) {
         if (event.type === 'text') {
-          const batch = sequence.text(event.deltas.map((text) => ({ text, logprobs: [] })));
+          const batch = sequence.text(textDeltas(event));
           if (batch.length > 0) yield batch;
         } else if (event.type === 'finish') {
           const completedS = Math.floor(now() / 1000);
-          yield end(sequence.finish({ reason: event.reason, usage: usageOf(event.usage), completedS }));
+          const told = { reason: event.reason, usage: usageOf(event.usage), completedS };
+          yield end(sequence.finish(told, options.extend?.(event)));
           return;
         }
       }
@@ -90,6 +100,20 @@ export function createRun(options: RunOptions): Run {
     starting: answer.starting,
     events: play(),
   };
+}
+
+/** Tokens that have no text yet come with their log-probabilities all the same. */
+function textDeltas({ deltas, logprobs = [] }: TextEvent): TextDelta[] {
+  return deltas.map((text, index) => {
+    const rated = logprobs[index] ?? null;
+    return { text, logprobs: rated === null ? [] : [tokenLogprob(rated)] };
+  });
+}
+
+/** OpenAI has no null here: a control token is one without bytes. */
+function tokenLogprob({ token, bytes, logprob, top }: RatedToken): TokenLogprob {
+  const plain = top.map((one) => ({ token: one.token, bytes: one.bytes ?? [], logprob: one.logprob }));
+  return { token, bytes: bytes ?? [], logprob, top_logprobs: plain };
 }
 
 export function usageOf(usage: Usage): ResponseUsage {

@@ -234,6 +234,32 @@ test('what cannot be served is refused with its name', async (t) => {
   assert.equal(body.error.code, 'model_not_found');
 });
 
+test('log-probabilities come with their tokens, streamed and whole, where they are asked for', async (t) => {
+  const { body, completions } = await post(t, { top_logprobs: 2 });
+  const [part] = body.output[0].content;
+  assert.equal(completions.requests[0]!.logprobs, 2);
+  assert.equal(part.logprobs.length, 5);
+  assert.equal(part.logprobs[0].top_logprobs.length, 2);
+  const all = await events(t, { include: ['message.output_text.logprobs'] });
+  const deltas = all.filter((event) => event.type === 'response.output_text.delta');
+  assert.deepEqual(
+    deltas.map(({ logprobs }) => logprobs.length),
+    [1, 1, 1, 1, 1],
+  );
+  const { body: plain } = await post(t, {});
+  assert.deepEqual(plain.output[0].content[0].logprobs, []);
+});
+
+test('speculation adds metrics to the finished response only', async (t) => {
+  const all = await events(t, { speculation: {} });
+  const told = all.flatMap((event) => ('response' in event ? ['metrics' in event.response] : []));
+  assert.deepEqual(told, [false, false, true]);
+  const { body } = await post(t, { speculation: {}, frequency_penalty: 0.5 });
+  assert.equal(body.metrics.mean_accepted_length, 2.5);
+  assert.equal(body.frequency_penalty, 0.5);
+  assert.ok(Value.Check(ResponseShape, body));
+});
+
 test('chains go on from what was said, whether asked by the same client or later', async (t) => {
   const { client, completions } = await listenEdge(t);
   const first = await client.responses.create({ model, input: 'One', instructions: 'Only now.' });

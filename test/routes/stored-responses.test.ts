@@ -7,7 +7,9 @@ import { type TestContext, test } from 'node:test';
 import OpenAI from 'openai';
 import { loadApiKeys } from '../../src/api-keys.ts';
 import { createKeyRing } from '../../src/key-ring.ts';
-import { card, eventually, listenEdge, openEdge, unlimited } from '../support/edge.ts';
+import { card, eventually, hello, listenEdge, openEdge, unlimited } from '../support/edge.ts';
+
+import type { FakeAnswer } from '../support/fake-completions.ts';
 
 const model = card.id;
 const slow = { rounds: Array.from({ length: 400 }, () => ['x']), roundMs: 5 };
@@ -108,7 +110,8 @@ test('a stream of the background goes on without its first reader, and helpers r
 });
 
 test('a cancelled response stops its engine, and says so however often it is asked', async (t) => {
-  const { client, completions } = await listenEdge(t, { answer: slow });
+  let answer: FakeAnswer = slow;
+  const { client, completions } = await listenEdge(t, { answer: () => answer });
   const { id } = await client.responses.create({ model, input: 'Hi', background: true });
   const following = client.responses.retrieve(id, { stream: true }).then((stream) => Array.fromAsync(stream));
   await eventually(() => completions.pulled > 2, 'under way');
@@ -117,7 +120,8 @@ test('a cancelled response stops its engine, and says so however often it is ask
   assert.equal(completions.ended, 1);
   assert.equal((await client.responses.retrieve(id)).status, 'cancelled');
   assert.equal((await following).at(-1)!.type, 'response.incomplete');
-  const foreground = await client.responses.create({ model, input: 'x', max_output_tokens: 5 });
+  answer = hello;
+  const foreground = await client.responses.create({ model, input: 'x' });
   await assert.rejects(client.responses.cancel(foreground.id), OpenAI.BadRequestError);
 });
 
