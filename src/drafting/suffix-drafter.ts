@@ -1,5 +1,6 @@
 /**
- * Drafter 'ngram': copies what followed the same words before, out of one suffix index per sequence. It costs about
+ * Drafter 'ngram': copies what followed the same words before, out of one suffix index per sequence and the earlier
+ * outputs of its owner. It costs about
  * 0.1 ms a draft, so it always drafts as far as it is asked; how much of that to send is the planner's choice.
  */
 import {
@@ -13,6 +14,7 @@ import {
   newDraftCounters,
   type Sequence,
 } from './drafter.ts';
+import { createEarlierOutputs } from './earlier-outputs.ts';
 import { createSuffixIndex, type SuffixIndex } from './suffix-index.ts';
 
 /** Indexes kept at once; beyond it the one opened first is rebuilt when it is next asked. A few MB each at most. */
@@ -25,6 +27,7 @@ export interface SuffixDrafterOptions {
 
 export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
   const counters = newDraftCounters();
+  const earlier = createEarlierOutputs();
   const indexes = new Map<string, { index: SuffixIndex; length: number }>();
 
   /** The sequence's index, with all its committed tokens in it. */
@@ -32,7 +35,11 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
     let entry = indexes.get(sequence.id);
     if (entry === undefined) {
       const prompt = sequence.tokens.slice(0, sequence.promptLength);
-      const index = createSuffixIndex({ prompt, prediction: sequence.prediction });
+      const index = createSuffixIndex({
+        prompt,
+        prediction: sequence.prediction,
+        earlier: earlier.of(sequence.owner),
+      });
       entry = { index, length: prompt.length };
       if (indexes.size >= indexesMax) indexes.delete(indexes.keys().next().value!);
       indexes.set(sequence.id, entry);
@@ -72,7 +79,10 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
       signal.throwIfAborted();
       return requests.map(draftOne);
     },
-    close: (sequence) => void indexes.delete(sequence.id),
+    close(sequence) {
+      indexes.delete(sequence.id);
+      earlier.add(sequence.owner, sequence.tokens.slice(sequence.promptLength));
+    },
     async dispose() {
       indexes.clear();
     },
