@@ -15,6 +15,7 @@ import { createNoneDrafter } from './drafting/none-drafter.ts';
 import { createSuffixDrafter } from './drafting/suffix-drafter.ts';
 import { createPipeline } from './engine/pipeline.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
+import { warmUp } from './engine/warm-up.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { createPromptEncoder, type PromptEncoder } from './prompt-encoder.ts';
@@ -75,8 +76,14 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       onFailure: (source, error) =>
         log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
     });
+    const ring = createPipeline({
+      members,
+      topology: options.topology,
+      clusterKey: options.clusterKey,
+      clock,
+    });
     const scheduler = createScheduler({
-      ring: createPipeline({ members, topology: options.topology, clusterKey: options.clusterKey, clock }),
+      ring,
       drafter: planner,
       limits: { runningMax: options.sessionsMax, queuedMax: options.queuedMax },
       now: clock.now,
@@ -85,6 +92,9 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       ...(options.onEnd === undefined ? {} : { onEnd: options.onEnd }),
     });
     await members.waitReady(signal);
+    await warmUp(ring, randomUUID()).catch((err) =>
+      log.warn({ err }, 'the ring did not answer its first token'),
+    );
     const contextLength = Math.min(dims.contextLength, options.contextMax ?? dims.contextLength);
     const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
     const prompts = createPromptEncoder({ tokenizer, template, contextLength });

@@ -1,0 +1,28 @@
+/**
+ * One token through the whole ring before the first request: workers dial one another now, and every engine has run
+ * once, so the first answer is as fast as the second.
+ */
+import { greedy } from '../../shards/sampler.ts';
+import type { Ring } from './ring.ts';
+
+/** A ring that has not answered by then answers requests no better; they will say what is wrong. */
+const warmUpMs = 10_000;
+
+/** Resolves when the verdict is back. Throws what the ring fails with. */
+export function warmUp(ring: Ring, session: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const tail = { sampling: greedy, promptLength: 1, eosIds: [], minTokens: 0, ignoreEos: true };
+    const stream = ring.open(
+      { session, tail, remainingMs: warmUpMs },
+      {
+        onVerdict() {
+          stream.close('free');
+          resolve();
+        },
+        onGap: () => reject(new Error('a worker held less than nothing')),
+        onError: reject,
+      },
+    );
+    stream.forward({ epoch: 1, round: 1, position: 0, ids: Uint32Array.of(0), headFrom: 0 });
+  });
+}
