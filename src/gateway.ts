@@ -108,7 +108,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       origins,
       clusterKey,
       topology: config.topology,
-      lm,
+      drafters: lm === null ? [] : [lm],
       sessionsMax: config.sessionsMax,
       queuedMax: config.queueMax,
       contextMax: config.context,

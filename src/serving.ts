@@ -34,8 +34,8 @@ export interface ServingOptions {
   readonly origins: readonly string[];
   readonly clusterKey: string | null;
   readonly topology: Topology;
-  /** Local draft model or draft head beside the suffix index, or null. */
-  readonly lm: ((target: Tokenizer) => Promise<Drafter>) | null;
+  /** Start local draft models and draft heads beside the suffix index. */
+  readonly drafters: readonly ((target: Tokenizer) => Promise<Drafter>)[];
   readonly sessionsMax: number;
   readonly queuedMax: number;
   /** Upper bound for prompt and answer together; null: what the model was trained for. */
@@ -72,7 +72,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const planner = createDraftPlanner({
       none: createNoneDrafter(),
       ngram: createSuffixDrafter({ now: clock.now }),
-      models: options.lm === null ? [] : [await options.lm(tokenizer)],
+      models: await Promise.all(options.drafters.map((start) => start(tokenizer))),
       onFailure: (source, error) =>
         log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
     });

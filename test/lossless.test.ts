@@ -56,7 +56,8 @@ async function plainIds(
 
 test('every drafter, length, prediction, cut, topology and company gives the ids of plain decoding', async (t) => {
   const model = await makeTinyModel(t);
-  const cases = fullProduct({ cache: 'as it is' });
+  // A head is trained for one model; the tiny one has none, and real weights are test/model's matter.
+  const cases = fullProduct({ cache: 'as it is' }).filter(({ drafter }) => drafter !== 'head');
   let plain: Map<string, number[]> | null = null;
   const prompts: number[][] = [];
   let answers = 0;

@@ -7,7 +7,7 @@ import { greedy } from '../../shards/sampler.ts';
 
 export const dimensions = {
   sampling: ['greedy', 'sampled'],
-  drafter: ['none', 'ngram', 'lm', 'auto'],
+  drafter: ['none', 'ngram', 'lm', 'head', 'auto'],
   draftLength: [0, 1, 4, 8, 'auto'],
   rounds: ['sync', 'async'],
   prediction: ['absent', 'right', 'wrong', 'empty'],
@@ -67,11 +67,11 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
 
 /**
  * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, a
- * language model does not read predictions, and `auto` is `ngram` and `lm` but for the choice between them.
+ * local model does not read predictions, and `auto` is the others but for the choice between them.
  */
 function isDistinct({ drafter, draftLength, prediction, rounds }: LosslessCase): boolean {
   if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent' && rounds === 'sync';
-  if (drafter === 'lm') return prediction === 'absent';
+  if (drafter === 'lm' || drafter === 'head') return prediction === 'absent';
   return drafter === 'ngram' || draftLength === 'auto';
 }
 

@@ -51,14 +51,19 @@ export async function startProcessCluster(t: TestContext, options: ProcessCluste
       }),
     ),
   );
-  const lm = await openLocalDraft({
-    ...{ draft: options.model, target: model, home, resolve: { store } },
-    ...{ now: systemClock.now, onFailure: (error) => t.diagnostic(error.message) },
-  });
+  const draftOf = (draft: string) =>
+    openLocalDraft({
+      ...{ draft, target: model, home, resolve: { store } },
+      ...{ now: systemClock.now, onFailure: (error) => t.diagnostic(error.message) },
+    });
+  // The shipped head, and the target itself as the surest of language models.
+  const drafters = (await Promise.all(['auto', options.model].map(draftOf))).filter(
+    (draft) => draft !== null,
+  );
   const serving = await startServing({
     model,
     origins: workers.map(({ origin }) => origin),
-    ...{ clusterKey, topology: options.topology, lm, sessionsMax: 8, queuedMax: 64, contextMax: null },
+    ...{ clusterKey, topology: options.topology, drafters, sessionsMax: 8, queuedMax: 64, contextMax: null },
     ...{ allowVariant: false, clock: systemClock, log: silentLog, signal: new AbortController().signal },
   });
   t.after(async () => {

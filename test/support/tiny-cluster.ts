@@ -16,6 +16,7 @@ import { startLmDrafter } from '../../src/drafting/lm-drafter.ts';
 import { readGguf } from '../../src/models/gguf.ts';
 import { type PackedShard, packShard } from '../../src/models/pack.ts';
 import { type Serving, startServing } from '../../src/serving.ts';
+import { vocabularyFile } from '../../src/worker-node.ts';
 import { type TinyGgufOptions, tinyModel, writeTinyGguf } from './tiny-gguf.ts';
 
 const clusterKey = 'a key for tests on loopback';
@@ -43,6 +44,7 @@ export async function makeTinyModel(t: TestContext, options: TinyGgufOptions = {
         range,
         quantisation: 'native',
         directory: join(folder, `${range.start}-${range.end}`),
+        tokenBytes: () => vocabularyFile(file),
       }),
   };
 }
@@ -99,18 +101,20 @@ export async function startTinyCluster(
     origins: workers.map(({ origin }) => origin),
     clusterKey,
     topology: options.topology,
-    lm:
+    drafters:
       whole === null
-        ? null
-        : ({ vocabSize, eosIds }) =>
-            startLmDrafter({
-              model: {
-                ...{ onnxPath: whole.onnxPath, dims: whole.dims, range: whole.range, threads: 1, minRows },
-                ...{ kvBytesMax: 64 << 20, targetVocab: vocabSize, eosIds },
-              },
-              now: systemClock.now,
-              onFailure: (error) => t.diagnostic(error.message),
-            }),
+        ? []
+        : [
+            ({ vocabSize, eosIds }) =>
+              startLmDrafter({
+                model: {
+                  ...{ onnxPath: whole.onnxPath, dims: whole.dims, range: whole.range, threads: 1, minRows },
+                  ...{ kvBytesMax: 64 << 20, targetVocab: vocabSize, eosIds },
+                },
+                now: systemClock.now,
+                onFailure: (error) => t.diagnostic(error.message),
+              }),
+          ],
     sessionsMax: options.sessionsMax ?? 8,
     queuedMax: options.queuedMax ?? 64,
     contextMax: null,
