@@ -79,6 +79,10 @@ const Speculation = Type.Object(
       Type.Union([Type.Integer({ minimum: 0, maximum: draftTokensMax }), Type.Literal('auto')]),
       'Most tokens a draft may have; 0 is plain decoding. Default auto.',
     ),
+    rounds: optional(
+      Type.Enum(['auto', 'sync', 'async']),
+      'One draft at a time, or frames behind one another. Default auto: async where links cost more than passes.',
+    ),
     verification: optional(Verification, 'Which rule makes draft tokens final. Default coupled.'),
   },
   { additionalProperties: false },
@@ -166,6 +170,7 @@ export function readSampling(body: SamplingBody): SamplingRequest {
     speculation: {
       drafter: body.speculation?.drafter ?? 'auto',
       draftLength: body.speculation?.draft_length ?? 'auto',
+      rounds: body.speculation?.rounds ?? 'auto',
     },
     ...readPenalties(body),
     ...readLogitBias(body.logit_bias ?? {}),

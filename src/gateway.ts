@@ -70,7 +70,14 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       list: () =>
         serving === null
           ? []
-          : [{ id: model!.name, created: createdS, contextLength: serving.contextLength }],
+          : [
+              {
+                id: model!.name,
+                created: createdS,
+                contextLength: serving.contextLength,
+                fingerprint: serving.fingerprint,
+              },
+            ],
     },
     readiness: () => readinessOf(serving, stopping.signal.aborted),
     metrics,

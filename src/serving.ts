@@ -2,7 +2,7 @@
  * Everything between a model's file and an answer, without HTTP: tokeniser, template, members, ring, drafters and
  * scheduler, wired once. The gateway serves it over the API; the bench and the lossless tests use it directly.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../shards/clock.ts';
 import type { Log } from '../shards/log.ts';
 import type { ModelDims } from '../shards/manifest.ts';
@@ -57,6 +57,8 @@ export interface Serving {
   readonly prompts: PromptEncoder;
   readonly dims: ModelDims;
   readonly contextLength: number;
+  /** Changes when a bit of a logit may: model file, quantisation, runtime, kernels. */
+  readonly fingerprint: string;
   close(): Promise<void>;
 }
 
@@ -96,6 +98,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       log.warn({ err }, 'the ring did not answer its first token'),
     );
     const contextLength = Math.min(dims.contextLength, options.contextMax ?? dims.contextLength);
+    const { identity } = members.route()[0]!.manifest;
+    const fingerprint = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 12);
     const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
     const prompts = createPromptEncoder({ tokenizer, template, contextLength });
     return {
@@ -107,6 +111,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       prompts,
       dims,
       contextLength,
+      fingerprint,
       async close() {
         await scheduler.close();
         await members.close();
