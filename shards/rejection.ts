@@ -33,7 +33,7 @@ export function chooseByRejection(
 }
 
 /** An id by weights [V] that need not sum to 1; `at` in (0, 1) is where it lies in their running sum. */
-export function drawFrom(weights: Float64Array, at: number): number {
+function drawFrom(weights: Float64Array, at: number): number {
   let total = 0;
   for (const weight of weights) total += weight;
   const target = at * total;

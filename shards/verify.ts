@@ -1,18 +1,18 @@
 /**
- * Verification: how much of a draft the target would have said itself. Pure; the one place where tokens become
- * final. Accept while the draft's token is the target's own choice; at the first mismatch commit the target's token
- * (recovered), after a fully right draft commit one more (bonus). So every verdict commits at least one token, and
- * the committed ids are those of plain decoding, whatever the draft (coupled verification; exact for greedy and for
- * sampling with position-keyed noise, arXiv 2408.07978).
+ * Verification: how much of a draft stands. Pure; the one place where tokens become final. Each row commits the id that
+ * the rule in force chooses there (verification.ts); the draft's token is accepted while it is that id. At the first
+ * mismatch the row's id is committed (recovered), after a fully right draft one more (bonus), so every verdict commits
+ * at least one. By the coupled rule the committed ids are those of plain decoding, whatever the draft (exact for greedy
+ * and for sampling with position-keyed noise, arXiv 2408.07978).
  */
 import type { LogprobRows } from './logprobs.ts';
 
 export type VerdictKind = 'recovered' | 'bonus';
 
 export interface Verdict {
-  /** Draft tokens that were right. */
+  /** Draft tokens that stand. */
   readonly accepted: number;
-  /** Committed ids [accepted + 1], the last is the target's own; after eos nothing follows, so it may be [accepted]. */
+  /** Committed ids [accepted + 1], the last is the row's own; after eos nothing follows, so it may be [accepted]. */
   readonly ids: Uint32Array;
   readonly kind: VerdictKind;
   /** True if the last committed id ends the answer. */
@@ -36,7 +36,7 @@ export interface Leniency {
 export interface VerifyOptions {
   /** Draft ids [K]; draft[i] is a guess for the token that row i yields. */
   readonly draft: Uint32Array;
-  /** The target's own token for row i, 0 <= i <= K. Called in order, never beyond the first mismatch. */
+  /** The id that row i commits, 0 <= i <= K. Called in order, never beyond the first mismatch. */
   readonly chooseAt: (row: number) => number;
   /** Ids that end the answer (empty when eos is ignored). */
   readonly eosIds: readonly number[];
@@ -44,19 +44,25 @@ export interface VerifyOptions {
 
 export function verify({ draft, chooseAt, eosIds }: VerifyOptions): Verdict {
   const ids: number[] = [];
-  // Ends at the row behind the draft at the latest: there is nothing to accept.
-  for (let row = 0; ; row++) {
+  for (const [row, guess] of draft.entries()) {
     const own = chooseAt(row);
     ids.push(own);
-    const accepted = row < draft.length && own === draft[row];
+    const accepted = own === guess;
     const finished = eosIds.includes(own);
-    if (!accepted || finished) {
-      return {
-        accepted: accepted ? row + 1 : row,
-        ids: Uint32Array.from(ids),
-        kind: row < draft.length && !accepted ? 'recovered' : 'bonus',
-        finished,
-      };
-    }
+    if (accepted && !finished) continue;
+    return {
+      accepted: accepted ? row + 1 : row,
+      ids: Uint32Array.from(ids),
+      kind: accepted ? 'bonus' : 'recovered',
+      finished,
+    };
   }
+  const own = chooseAt(draft.length);
+  ids.push(own);
+  return {
+    accepted: draft.length,
+    ids: Uint32Array.from(ids),
+    kind: 'bonus',
+    finished: eosIds.includes(own),
+  };
 }
