@@ -2,9 +2,7 @@
  * `GET /v1/responses` with an upgrade: WebSocket mode. Browsers let any page open a WebSocket to this machine, so a
  * request that names an origin is only served if the owner of the gateway named it too.
  */
-import websocket from '@fastify/websocket';
-import type { FastifyRequest } from 'fastify';
-import fastifyPlugin from 'fastify-plugin';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GatewayError } from '../src/errors.ts';
 import type { KeyRing } from '../src/key-ring.ts';
 import type { Metrics } from '../src/metrics.ts';
@@ -12,12 +10,13 @@ import type { Responses } from '../src/responses/assembly.ts';
 import { guardSocket, type RawSocket } from './client-socket.ts';
 import { logError } from './error-handler.ts';
 import { type Readiness, requireReady } from './health.ts';
-import { type Connection, openConnection } from './response-connection.ts';
+import { openConnection } from './response-connection.ts';
 import type { ReadOrder } from './response-orders.ts';
 import { ResponseRequest, type ResponseRequestBody } from './response-schemas.ts';
-import { bodyBytesMax, ErrorBody } from './schemas.ts';
+import { ErrorBody } from './schemas.ts';
 import type { EventStreamLimits } from './sse.ts';
 import { invalidRequest } from './validation.ts';
+import { webSocketPath } from './websockets.ts';
 
 /** OpenAI's own bound. */
 export const connectionLifetimeMs = 60 * 60_000;
@@ -35,81 +34,74 @@ export interface ResponseSocketOptions {
   readonly readOrder: ReadOrder;
 }
 
-/** To be registered before other routes, so that an upgrade of theirs is refused. */
-export const responseSocket = fastifyPlugin<ResponseSocketOptions>(
-  async (app, options) => {
-    const connections = new Set<Connection>();
+export async function responseSocketRoutes(
+  app: FastifyInstance,
+  options: ResponseSocketOptions,
+): Promise<void> {
+  let connections = 0;
 
-    await app.register(websocket, {
-      options: { maxPayload: bodyBytesMax, perMessageDeflate: false },
-      preClose(done) {
-        const drained = [...connections].map((connection) => connection.drain());
-        Promise.all(drained).then(() => done(), done);
+  function open(raw: RawSocket, request: FastifyRequest): void {
+    const socket = guardSocket(raw, options.limits);
+    const account = options.keys.accountOf(request.owner);
+    const connection = openConnection({
+      socket,
+      maker: options.responses.maker,
+      readOrder: (body) => {
+        requireReady(options.readiness());
+        return options.readOrder(validBody(body, request), request);
       },
+      enter: () => account?.enter() ?? (() => {}),
+      onError: (error) => {
+        options.metrics.recordError(error.code);
+        logError(error, request);
+      },
+      lifetimeMs: options.lifetimeMs,
     });
-
-    function open(raw: RawSocket, request: FastifyRequest): void {
-      const socket = guardSocket(raw, options.limits);
-      const account = options.keys.accountOf(request.owner);
-      const connection = openConnection({
-        socket,
-        maker: options.responses.maker,
-        readOrder: (body) => {
-          requireReady(options.readiness());
-          return options.readOrder(validBody(body, request), request);
-        },
-        enter: () => account?.enter() ?? (() => {}),
-        onError: (error) => {
-          options.metrics.recordError(error.code);
-          logError(error, request);
-        },
-        lifetimeMs: options.lifetimeMs,
-      });
-      connections.add(connection);
-      raw.on('message', (data, isBinary) => connection.receive(isBinary ? '' : data.toString('utf8')));
-      raw.on('close', () => {
-        connections.delete(connection);
-        connection.leave();
-      });
-    }
-
-    app.route({
-      method: 'GET',
-      url: '/v1/responses',
-      exposeHeadRoute: false,
-      schema: {
-        operationId: 'connectResponses',
-        summary: 'Upgrade to a WebSocket: `response.create` in, the events of responses out',
-        tags: ['responses'],
-        response: { '4xx': ErrorBody, '5xx': ErrorBody },
-      },
-      preHandler: async (request) => {
-        if (request.ws) checkUpgrade(request);
-      },
-      handler: async () => {
-        throw new GatewayError(
-          'upgrade_required',
-          'This is a WebSocket; POST responses, or upgrade the connection.',
-        );
-      },
-      wsHandler: (socket: RawSocket, request: FastifyRequest) => open(socket, request),
+    connections += 1;
+    const forget = app.onDrain(() => connection.drain());
+    raw.on('message', (data, isBinary) => connection.receive(isBinary ? '' : data.toString('utf8')));
+    raw.on('close', () => {
+      connections -= 1;
+      forget();
+      connection.leave();
     });
+  }
 
-    function checkUpgrade({ headers }: FastifyRequest): void {
-      const { origin } = headers;
-      const { corsOrigins } = options;
-      if (origin !== undefined && !corsOrigins.includes('*') && !corsOrigins.includes(origin)) {
-        throw new GatewayError(
-          'origin_not_allowed',
-          'Pages of this origin may not connect. Name it in FORETOKEN_CORS_ORIGINS.',
-        );
-      }
-      if (connections.size < connectionsMax) return;
-      throw new GatewayError('queue_full', `${connectionsMax} connections are open already.`);
+  app.route({
+    method: 'GET',
+    url: webSocketPath,
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'connectResponses',
+      summary: 'Upgrade to a WebSocket: `response.create` in, the events of responses out',
+      tags: ['responses'],
+      response: { '4xx': ErrorBody, '5xx': ErrorBody },
+    },
+    preHandler: async (request) => {
+      if (request.ws) checkUpgrade(request);
+    },
+    handler: async () => {
+      throw new GatewayError(
+        'upgrade_required',
+        'This is a WebSocket; POST responses, or upgrade the connection.',
+      );
+    },
+    wsHandler: (socket: RawSocket, request: FastifyRequest) => open(socket, request),
+  });
+
+  function checkUpgrade({ headers }: FastifyRequest): void {
+    const { origin } = headers;
+    const { corsOrigins } = options;
+    if (origin !== undefined && !corsOrigins.includes('*') && !corsOrigins.includes(origin)) {
+      throw new GatewayError(
+        'origin_not_allowed',
+        'Pages of this origin may not connect. Name it in FORETOKEN_CORS_ORIGINS.',
+      );
     }
-  },
-  { name: 'response-socket' },
-);
+    if (connections < connectionsMax) return;
+    throw new GatewayError('queue_full', `${connectionsMax} connections are open already.`);
+  }
+}
 
 /** As a body of POST would be validated; what only HTTP has is left out. Throws invalid_request. */
 function validBody(body: Readonly<Record<string, unknown>>, request: FastifyRequest): ResponseRequestBody {

@@ -25,6 +25,7 @@ import {
 import { streamResponse } from './response-stream.ts';
 import { ErrorBody } from './schemas.ts';
 import type { EventStreamLimits } from './sse.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface ResponseRoutesOptions {
   readonly responses: Responses;
@@ -75,7 +76,8 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
           const response = await background.start(order);
           if (body.stream !== true) return response;
           const { log } = background.find(order.owner, response.id)!;
-          return await streamResponse({ events: log.read(-1), signal, request, reply, ...options });
+          const events = untilAborted(log.read(-1), signal);
+          return await streamResponse({ events, signal, request, reply, ...options });
         }
         const run = maker.open(order, { signal });
         if (body.stream !== true) return await wholeResponse(run);
@@ -98,7 +100,7 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
     },
     async (request) => {
       requireReady(options.readiness());
-      const order = readOrder(request.body, request);
+      const order = readOrder(onlyKnown(request.body, InputTokensRequest), request);
       const tokens = await inTerms(async () => maker.countInput(order));
       return { object: 'response.input_tokens' as const, input_tokens: tokens };
     },
@@ -117,7 +119,8 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
     },
     async (request, reply) => {
       requireReady(options.readiness());
-      const order = { ...readOrder(request.body, request), completion: greedyCompletion };
+      const body = onlyKnown(request.body, CompactRequest);
+      const order = { ...readOrder(body, request), completion: greedyCompletion };
       const signal = app.answerSignal(reply);
       const { item, usage } = await inTerms(() => maker.compact(order, signal));
       return {
@@ -129,6 +132,12 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
       };
     },
   );
+}
+
+/** Fields that this endpoint does not have were not validated for it either. */
+function onlyKnown<T extends object>(body: T, schema: { readonly properties: object }): T {
+  const known = Object.entries(body).filter(([name]) => Object.hasOwn(schema.properties, name));
+  return Object.fromEntries(known) as T;
 }
 
 /** Errors of the engine speak of chats. */

@@ -26,6 +26,7 @@ import {
 import { streamResponse } from './response-stream.ts';
 import { ErrorBody } from './schemas.ts';
 import type { EventStreamLimits } from './sse.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface StoredResponseRoutesOptions {
   readonly responses: Responses;
@@ -51,6 +52,7 @@ export async function storedResponseRoutes(
     return running === null ? record : { ...record, response: running.response };
   }
 
+  /** `startingAfter`: null for all of them. */
   function eventsOf(owner: string, id: string, startingAfter: number | null): AsyncIterable<ResponseEvent[]> {
     const { response } = find(owner, id);
     const log = background.find(owner, id)?.log ?? null;
@@ -90,7 +92,8 @@ export async function storedResponseRoutes(
         starting_after === undefined ? null : Number(starting_after),
       );
       const signal = app.answerSignal(reply);
-      return await streamResponse({ events, signal, request, reply, ...options });
+      const followed = untilAborted(events, signal);
+      return await streamResponse({ events: followed, signal, request, reply, ...options });
     },
   );
 

@@ -2,7 +2,6 @@
  * The HTTP edge, assembled from parts that it is given; the only file of src/ that imports routes/. It does not listen.
  * Closing it ends answers in the making with an error that says so.
  */
-import type { IncomingMessage } from 'node:http';
 import type { DatabaseSync } from 'node:sqlite';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { access } from '../routes/access.ts';
@@ -22,13 +21,14 @@ import { openapi } from '../routes/openapi.ts';
 import { requestId, requestIdOf } from '../routes/request-id.ts';
 import { measuredAnswers } from '../routes/response-answers.ts';
 import { createOrderReader } from '../routes/response-orders.ts';
-import { connectionLifetimeMs, responseSocket } from '../routes/response-socket.ts';
+import { connectionLifetimeMs, responseSocketRoutes } from '../routes/response-socket.ts';
 import { responseRoutes } from '../routes/responses.ts';
 import { bodyBytesMax } from '../routes/schemas.ts';
 import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
 import { storedResponseRoutes } from '../routes/stored-responses.ts';
 import { tokenRoutes } from '../routes/tokens.ts';
 import { versionRoutes } from '../routes/version.ts';
+import { shouldUpgrade, webSockets } from '../routes/websockets.ts';
 import { createAnswerMemory } from './answer-memory.ts';
 import type { CompletionService } from './completion.ts';
 import type { KeyRing } from './key-ring.ts';
@@ -79,8 +79,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     // A wrong type is told, not coerced; a field that is not listed stays for unserved-parameters.ts to judge.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } },
     clientErrorHandler: answerUnparsable,
-    // Java's own client offers h2c on every plain request; that is no reason not to answer it.
-    http: { shouldUpgradeCallback: isWebSocket },
+    http: { shouldUpgradeCallback: shouldUpgrade },
     frameworkErrors: (error, request, reply) => {
       // No hook runs for a URL that the router cannot read.
       reply.headers({ 'x-request-id': request.id, 'openai-processing-ms': '0' });
@@ -91,6 +90,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => (body) => JSON.stringify(body));
   app.removeContentTypeParser('text/plain');
 
+  await app.register(webSockets);
   await app.register(requestId);
   await app.register(accessLog, { metrics });
   await app.register(errorHandler, { metrics });
@@ -115,7 +115,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.addHook('preClose', () => responses.background.close());
   const readOrder = createOrderReader({ models, newId });
-  await app.register(responseSocket, {
+  await app.register(responseSocketRoutes, {
     ...{ responses, readiness, metrics, limits, keys, readOrder },
     corsOrigins: config.corsOrigins,
     lifetimeMs: options.connectionLifetimeMs ?? connectionLifetimeMs,
@@ -131,8 +131,4 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, { readiness, metrics });
   await app.ready();
   return app;
-}
-
-function isWebSocket({ method, headers }: IncomingMessage): boolean {
-  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket';
 }

@@ -9,6 +9,7 @@ import type { ConversationStore } from './conversation-store.ts';
 import type { CompactionItem, InputItem, Item, NewId } from './items.ts';
 import { promptOf } from './prompt.ts';
 import {
+  isFinished,
   newResponse,
   type ResponseObject,
   type ResponseSettings,
@@ -103,7 +104,12 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
     const { previous_response_id: previousId, conversation } = settings;
     if (previousId !== null) {
       const record = source?.(previousId) ?? responses.get(owner, previousId);
-      if (record !== null) return [...record.input, ...record.response.output];
+      if (record !== null) {
+        if (isFinished(record.response)) return [...record.input, ...record.response.output];
+        throw new GatewayError('invalid_request', `Previous response '${previousId}' is not finished yet.`, {
+          param: 'previous_response_id',
+        });
+      }
       throw new GatewayError(
         'previous_response_not_found',
         `Previous response with id '${previousId}' not found.`,

@@ -1,10 +1,14 @@
 /** WebSocket mode: OpenAI's own client, and the plain socket of Node where its shape or its bad manners matter. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import OpenAI from 'openai';
 import { ResponsesWS } from 'openai/resources/responses/ws';
+import { loadApiKeys } from '../../src/api-keys.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { card, type EdgeOptions, eventually, listenEdge } from '../support/edge.ts';
+import { createKeyRing } from '../../src/key-ring.ts';
+import { card, type EdgeOptions, eventually, listenEdge, unlimited } from '../support/edge.ts';
 
 const model = card.id;
 
@@ -27,6 +31,18 @@ interface Client {
   readonly messages: Message[];
   readonly closed: Promise<number>;
   readonly socket: WebSocket;
+}
+
+/** Status with which an upgrade is refused. */
+async function refusalOf(origin: string, headers: Readonly<Record<string, string>>): Promise<number> {
+  const handshake = { 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+  const asked = request(`${origin}/v1/responses`, {
+    headers: { upgrade: 'websocket', connection: 'upgrade', ...handshake, ...headers },
+  });
+  asked.end();
+  const [response] = await once(asked, 'response');
+  response.resume();
+  return response.statusCode;
 }
 
 const isEnd = ({ type }: Message): boolean => /^(response\.(completed|incomplete|failed)|error)$/.test(type);
@@ -232,19 +248,22 @@ test('more lanes than a connection may have are refused, one by one', async (t) 
   assert.deepEqual([error.status, error.error?.code], [429, 'queue_full']);
 });
 
+test('a connection belongs to its key, and needs one where there are keys', async (t) => {
+  const [first, second] = ['first-secret-key-1', 'second-secret-key-2'];
+  const keys = createKeyRing(await loadApiKeys(`${first},${second}`, unlimited), unlimited, () => 0);
+  const { origin, completions } = await listenEdge(t, { keys });
+  assert.equal(await refusalOf(origin, {}), 401);
+  const ws = new ResponsesWS(new OpenAI({ baseURL: `${origin}/v1`, apiKey: first! }));
+  t.after(() => ws.close());
+  ws.send({ type: 'response.create', model, input: 'One' });
+  await new Promise((resolve) => ws.once('response.completed', resolve));
+  assert.match(completions.requests[0]!.owner, /./);
+  assert.notEqual(completions.requests[0]!.owner, 'anonymous');
+});
+
 test('pages of other origins, too large messages and plain requests get nowhere', async (t) => {
   const { origin, client, app } = await connect(t);
-  const headers = { upgrade: 'websocket', connection: 'upgrade', origin: 'https://evil.org' };
-  const { ResponsesWS: Ws } = await import('openai/resources/responses/ws');
-  assert.ok(Ws);
-  const { request } = await import('node:http');
-  const refused = request(`${origin}/v1/responses`, {
-    headers: { ...headers, 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
-  });
-  refused.end();
-  const [response] = await once(refused, 'response');
-  assert.equal(response.statusCode, 403);
-  response.resume();
+  assert.equal(await refusalOf(origin, { origin: 'https://evil.org' }), 403);
   const plain = await app.inject('/v1/responses');
   assert.deepEqual([plain.statusCode, plain.json().error.code], [426, 'upgrade_required']);
   client.send('x'.repeat(5 * 2 ** 20));
@@ -253,7 +272,6 @@ test('pages of other origins, too large messages and plain requests get nowhere'
 
 test('a request that offers another protocol is answered all the same', async (t) => {
   const { origin } = await listenEdge(t);
-  const { request } = await import('node:http');
   const body = JSON.stringify({ model, input: 'Hi' });
   const posted = request(`${origin}/v1/responses`, {
     method: 'POST',

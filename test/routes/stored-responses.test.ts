@@ -115,6 +115,8 @@ test('a cancelled response stops its engine, and says so however often it is ask
   const { id } = await client.responses.create({ model, input: 'Hi', background: true });
   const following = client.responses.retrieve(id, { stream: true }).then((stream) => Array.fromAsync(stream));
   await eventually(() => completions.pulled > 2, 'under way');
+  const early = client.responses.create({ model, input: 'x', previous_response_id: id });
+  await assert.rejects(early, /not finished yet/);
   assert.equal((await client.responses.cancel(id)).status, 'cancelled');
   assert.equal((await client.responses.cancel(id)).status, 'cancelled');
   assert.equal(completions.ended, 1);
