@@ -8,7 +8,7 @@
  */
 import type { Verdict } from '../../shards/verify.ts';
 import type { Draft } from '../drafting/drafter.ts';
-import type { Frame } from './session.ts';
+import type { Frame } from './ring.ts';
 
 /** One frame and the part of a draft that it carries. */
 export interface FlightFrame {

@@ -11,8 +11,7 @@ import { createHopToken } from '../../shards/hop-token.ts';
 import type { RouteHop, Topology } from '../../shards/open-message.ts';
 import type { VerdictMessage } from '../../shards/verdict-message.ts';
 import type { Members, RoutedMember } from '../cluster/members.ts';
-import type { Ring, RingHandlers, RingOpen, RingStream } from './ring.ts';
-import type { Frame } from './session.ts';
+import type { Frame, Ring, RingHandlers, RingOpen, RingStream } from './ring.ts';
 
 /** Clocks of machines differ by minutes at worst; a token is good for one session on one hop anyway. */
 const hopTokenSlackMs = 5 * 60_000;

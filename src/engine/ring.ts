@@ -2,10 +2,24 @@
  * The ring as the scheduler sees it: frames go in at the first range, verdicts come back from the tail. Which
  * workers, which topology and which sockets is pipeline.ts's matter (and a simulation's in tests).
  */
+import type { SparseProbs } from '../../shards/draft-probs.ts';
 import type { TailOptions } from '../../shards/engine.ts';
 import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Verdict } from '../../shards/verify.ts';
-import type { Frame } from './session.ts';
+
+/** One frame for the ring; the wire adds nothing but bytes. */
+export interface Frame {
+  readonly epoch: number;
+  readonly round: number;
+  readonly position: number;
+  readonly ids: Uint32Array;
+  /** Rows before this one get no verdict; ids.length: none does. */
+  readonly headFrom: number;
+  /** Prefill that asks for log-probabilities of its ids but the first. */
+  readonly scores?: boolean;
+  /** Of the ids behind row headFrom, if verification wants them and the drafter knows them. */
+  readonly draftProbs?: readonly SparseProbs[];
+}
 
 /** A verdict with the coordinates of the frame it answers and what the stages spent on it. */
 export interface RingVerdict {

@@ -20,12 +20,18 @@ export class RoundTally {
   private committed = 0;
   private computeMs = 0;
   private queueMs = 0;
+  private frames = 0;
+  private answeredRows = 0;
+  private slowestMs = 0;
+  private fromIdle = false;
   private opening = false;
   private roundTime: RoundTime = { roundMs: null };
 
   /** Frames leave; the round has begun now unless it had. */
   begin(nowMs: number): void {
-    this.startMs ??= nowMs;
+    if (this.startMs !== null) return;
+    this.startMs = nowMs;
+    this.fromIdle = true;
   }
 
   /** A frame's verdict. */
@@ -35,6 +41,9 @@ export class RoundTally {
   ): void {
     this.committed += result.committed;
     this.opening ||= opening;
+    this.frames += 1;
+    this.answeredRows += frame.ids.length - frame.headFrom;
+    this.slowestMs += Math.max(0, ...result.stages.map(({ runUs }) => runUs)) / 1000;
     for (const { queueUs, runUs } of result.stages) {
       this.queueMs += queueUs / 1000;
       this.computeMs += runUs / 1000;
@@ -54,6 +63,10 @@ export class RoundTally {
       roundMs: nowMs - (this.startMs ?? nowMs),
       computeMs: this.computeMs,
       queueMs: this.queueMs,
+      frames: this.frames,
+      answeredRows: this.answeredRows,
+      slowestMs: this.slowestMs,
+      fromIdle: this.fromIdle,
       linkBytes: linkBytes - this.linkBytes,
       opening: this.opening,
     };
@@ -62,6 +75,10 @@ export class RoundTally {
     this.committed = 0;
     this.computeMs = 0;
     this.queueMs = 0;
+    this.frames = 0;
+    this.answeredRows = 0;
+    this.slowestMs = 0;
+    this.fromIdle = false;
     this.opening = false;
     return record;
   }

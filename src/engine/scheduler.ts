@@ -12,14 +12,12 @@ import { planRounds } from './plan.ts';
 import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
 import { createRingCosts } from './ring-costs.ts';
 import { RoundTally } from './round-tally.ts';
-import { type FinishReason, Session, type SessionRequest } from './session.ts';
+import { backlogTokensMax, type FinishReason, Session, type SessionRequest } from './session.ts';
 import { countLeniency, countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
 import { followingSlices, openingSlices, sliceRows } from './slices.ts';
 
 /** An answer may take an hour on the ring; after that its caches are more use to others. */
 const sessionTimeMaxMs = 3_600_000;
-/** Unread tokens at which rounds pause: a page of text, far above what a reading client ever has open. */
-const backlogTokensMax = 1024;
 
 /** Gaps in a row before a session is given up: each worker of a ring may have lost its rows once. */
 const gapsMax = 64;
@@ -60,6 +58,8 @@ export interface Scheduler {
   /** Queues a session. Throws GatewayError queue_full or draining. The sink hears everything else. */
   submit(request: SessionRequest): Session;
   load(): SchedulerLoad;
+  /** A client has read what it was behind with. */
+  wake(): void;
   /** Refuses new sessions, fails those in flight with `draining`, and ends the loop. */
   close(): Promise<void>;
 }
@@ -383,6 +383,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const waiting = [...entries.values()].filter(({ session }) => session.status === 'waiting').length;
       return { running: entries.size - waiting, waiting };
     },
+
+    wake,
 
     async close() {
       closed = true;

@@ -11,8 +11,14 @@ export interface RoundRecord {
   readonly committed: number;
   readonly source: string;
   readonly draftMs: number;
-  /** Departure of the frame to arrival of its verdict. */
+  /** Departure of the frame to arrival of its verdict; where rounds overlap, from the end of the one before. */
   readonly roundMs: number;
+  /** Frames that were answered, their rows that got a head, and the sum over them of the slowest stage's time. */
+  readonly frames: number;
+  readonly answeredRows: number;
+  readonly slowestMs: number;
+  /** False for a round whose frames left while those of the one before were still under way. */
+  readonly fromIdle: boolean;
   /** Sum over the stages of time inside engines, and of time waiting for one. */
   readonly computeMs: number;
   readonly queueMs: number;

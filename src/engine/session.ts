@@ -14,13 +14,16 @@ import type { Sampling } from '../../shards/sampler.ts';
 import { draftPairsWanted } from '../../shards/verification.ts';
 import type { Verdict } from '../../shards/verify.ts';
 import type { DraftPolicy, Sequence } from '../drafting/drafter.ts';
-import type { RingGap } from './ring.ts';
+import type { Frame, RingGap } from './ring.ts';
 import type { SessionStats } from './session-stats.ts';
 
 /** Prompt rows in one frame: small enough that a verify frame of another session never waits long behind one. */
 export const prefillChunkRows = 64;
 
 export type FinishReason = 'stop' | 'length';
+
+/** Unread tokens above which rounds pause: a page of text, far above what a reading client ever has open. */
+export const backlogTokensMax = 1024;
 
 /** Where committed tokens go. All methods are called from the step loop and must not block. */
 export interface TokenSink {
@@ -67,20 +70,6 @@ export interface SessionRequest {
  * finished, failed: off the ring, the sink was told.
  */
 export type SessionStatus = 'waiting' | 'prefill' | 'decode' | 'finished' | 'failed';
-
-/** One frame for the ring; the wire adds nothing but bytes. */
-export interface Frame {
-  readonly epoch: number;
-  readonly round: number;
-  readonly position: number;
-  readonly ids: Uint32Array;
-  /** Rows before this one get no verdict; ids.length: none does. */
-  readonly headFrom: number;
-  /** Prefill that asks for log-probabilities of its ids but the first. */
-  readonly scores?: boolean;
-  /** Of the ids behind row headFrom, if verification wants them and the drafter knows them. */
-  readonly draftProbs?: readonly SparseProbs[];
-}
 
 export class Session implements Sequence {
   readonly id: string;

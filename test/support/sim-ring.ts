@@ -4,8 +4,7 @@
  */
 import { createShardSession } from '../../shards/shard-session.ts';
 import { verify } from '../../shards/verify.ts';
-import type { Ring, RingHandlers, RingOpen } from '../../src/engine/ring.ts';
-import type { Frame } from '../../src/engine/session.ts';
+import type { Frame, Ring, RingHandlers, RingOpen } from '../../src/engine/ring.ts';
 
 export interface SimRingOptions {
   /** Size of the vocabulary. */
