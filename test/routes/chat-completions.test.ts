@@ -26,7 +26,7 @@ test('a chat is answered whole, with usage, and without metrics unless speculati
 test('speculation adds metrics in snake_case with the seed', async (t) => {
   const { body, request } = await post(t, { speculation: { drafter: 'ngram', draft_length: 8 }, seed: 5 });
   assert.ok(Value.Check(ChatCompletion, body));
-  assert.deepEqual(request!.speculation, { drafter: 'ngram', draftLength: 8 });
+  assert.deepEqual(request!.speculation, { drafter: 'ngram', draftLength: 8, rounds: 'auto' });
   assert.equal(body.metrics!.seed, 5);
   assert.deepEqual(body.metrics!.acceptance_per_position, [1, 0.5]);
   assert.deepEqual(body.metrics!.drafters, { ngram: 2 });
@@ -47,7 +47,7 @@ test('defaults are those of OpenAI', async (t) => {
     stop: [],
     choices: 1,
     prediction: null,
-    speculation: { drafter: 'auto', draftLength: 'auto' },
+    speculation: { drafter: 'auto', draftLength: 'auto', rounds: 'auto' },
     owner: 'anonymous',
   });
 });
