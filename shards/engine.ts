@@ -31,6 +31,8 @@ export interface TailOptions {
   readonly logprobs?: number;
   /** Left out: coupled. */
   readonly verification?: Verification;
+  /** What the answer must look like (grammar.ts), at most grammarCharsMax characters of EBNF; left out: anything. */
+  readonly grammar?: string;
 }
 
 /** Added to the logit of one id, -100 to 100. */

@@ -20,8 +20,8 @@ export const scoreRowsMax = 64;
 export const hopsMax = 64;
 /** Index of a token in its sequence: 16 times the longest context in use today. */
 export const positionMax = 2 ** 24;
-/** JSON of an OPEN: 64 hops with tokens of 400 characters are 35 KB. */
-export const openBytesMax = 64 * 1024;
+/** JSON of an OPEN: 64 hops with tokens of 400 characters are 35 KB; a grammar of 64 K characters doubles as JSON. */
+export const openBytesMax = 192 * 1024;
 /** JSON of an ERROR: a message and a few numbers. */
 export const errorBytesMax = 8 * 1024;
 /** Hidden rows of the widest model (16,384) in the longest frame. A worker's own decoder is tighter, see forwardBytesMax. */

@@ -3,17 +3,22 @@
  * Invariant: the tokens that verdicts commit do not depend on how the sequence was cut into passes. A pass blocks its
  * thread for as long as it runs, so servers use the same engine through engine-host.ts.
  */
+import { readFile } from 'node:fs/promises';
 import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
 import { createExecutor, type Executor, type ExecutorOptions } from './executor.ts';
+import { createGrammars, type GrammarMatcher, type Grammars } from './grammar.ts';
 import { KvStore } from './kv-store.ts';
 import { isFirst, isTail } from './manifest.ts';
 import { TailSession } from './tail-session.ts';
+import { decodeTokenBytes } from './token-bytes-file.ts';
 
 /** Plain data: it may cross threads. */
 export interface EngineOptions extends ExecutorOptions {
   /** Budget for keys and values of all sessions, idle ones included. */
   readonly kvBytesMax: number;
+  /** At the tail the file of token bytes, for grammars; without it they are refused. */
+  readonly vocabPath?: string | null;
 }
 
 /** Loads the range. Throws ShardError engine_failed. */
@@ -35,6 +40,7 @@ class LocalEngine implements ShardEngine {
   readonly #store: KvStore;
   /** At the tail one for every cache in the store, kept ones included. */
   readonly #tails = new Map<string, TailSession>();
+  readonly #grammars: Grammars | null;
   #passes = 0;
   #rows = 0;
 
@@ -42,6 +48,11 @@ class LocalEngine implements ShardEngine {
     const { dims, range, kvBytesMax } = options;
     this.#executor = executor;
     this.#options = options;
+    const { vocabPath = null } = options;
+    this.#grammars =
+      vocabPath === null
+        ? null
+        : createGrammars(async () => decodeTokenBytes(await readFile(vocabPath)), dims.vocab);
     this.#store = new KvStore({
       shape: { layers: range.end - range.start, kvHeads: dims.kvHeads, headDim: dims.headDim },
       bytesMax: kvBytesMax,
@@ -58,7 +69,11 @@ class LocalEngine implements ShardEngine {
   async openTail(session: string, options: TailOptions): Promise<void> {
     if (!isTail(this.#options.range, this.#options.dims)) throw badRequest('only the last range verifies');
     this.#store.get(session);
-    this.#tails.get(session)!.openTail(options);
+    const grammar = options.grammar === undefined ? null : await this.#openGrammar(options.grammar, options);
+    const tail = this.#tails.get(session);
+    if (tail === undefined)
+      grammar?.dispose(); // Closed while its grammar was compiled.
+    else tail.openTail(options, grammar);
   }
 
   async forward(pass: ForwardPass): Promise<PassResult> {
@@ -104,6 +119,11 @@ class LocalEngine implements ShardEngine {
     await this.#executor.dispose();
   }
 
+  #openGrammar(ebnf: string, { eosIds }: TailOptions): Promise<GrammarMatcher> {
+    if (this.#grammars === null) throw badRequest('this tail has no vocabulary; pack the model again');
+    return this.#grammars.open(ebnf, eosIds);
+  }
+
   /** Ids go with rows: a session that adopts rows adopts their ids, and where rows were evicted ids go too. */
   #openHistory(session: string, adopt: Adoption | null): void {
     const held = adopt === null ? 0 : this.#store.get(session).length;
@@ -111,7 +131,7 @@ class LocalEngine implements ShardEngine {
     const tail = new TailSession();
     tail.history.write(0, ids);
     this.#tails.set(session, tail);
-    for (const name of this.#tails.keys()) if (!this.#store.holds(name)) this.#tails.delete(name);
+    for (const name of this.#tails.keys()) if (!this.#store.holds(name)) this.#dropTail(name);
   }
 
   /** Refuses what cannot run before anything is touched. */
@@ -147,8 +167,13 @@ class LocalEngine implements ShardEngine {
   }
 
   #forget(session: string): void {
-    this.#tails.delete(session);
+    this.#dropTail(session);
     this.#store.free(session);
+  }
+
+  #dropTail(session: string): void {
+    this.#tails.get(session)?.closeTail();
+    this.#tails.delete(session);
   }
 }
 

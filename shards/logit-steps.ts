@@ -1,10 +1,13 @@
 /**
  * What happens to a row of logits before a token is chosen: a short list of steps in a fixed order (penalties,
- * logit_bias, then whatever masks ids), each for the token that follows the ids told so far. A step that depends on
- * those ids follows the history of its session, so drafts, rollback and failover need no rule of their own.
+ * logit_bias, then what masks ids: min_tokens and the grammar), each for the token that follows the ids told so far.
+ * A step that depends on those ids follows the history of its session, so drafts, rollback and failover need no rule
+ * of their own.
  * Invariant: what a step does depends on the session's options and the ids before the token alone.
  */
 import type { LogitBias, TailOptions } from './engine.ts';
+import type { GrammarMatcher } from './grammar.ts';
+import { grammarStep } from './grammar-step.ts';
 import { penaltyStep } from './penalties.ts';
 import type { HistoryFollower } from './token-history.ts';
 
@@ -17,14 +20,15 @@ export interface LogitStep {
   apply(logits: Float32Array, output: number): void;
 }
 
-/** The steps that a session's options ask for, in the order in which they apply. */
-export function logitSteps(options: TailOptions): LogitStep[] {
+/** The steps that a session's options ask for, in the order in which they apply; `grammar` is the session's own. */
+export function logitSteps(options: TailOptions, grammar: GrammarMatcher | null = null): LogitStep[] {
   const { penalties, logitBias = [], minTokens, promptLength } = options;
   const steps: LogitStep[] = [];
   const penalty = penalties === undefined ? null : penaltyStep(penalties, promptLength);
   if (penalty !== null) steps.push(penalty);
   if (logitBias.length > 0) steps.push(biasStep(logitBias));
   if (minTokens > 0) steps.push(endMask(options));
+  if (grammar !== null) steps.push(grammarStep(grammar, options));
   return steps;
 }
 

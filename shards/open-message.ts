@@ -16,6 +16,7 @@ import {
   openBytesMax,
   positionMax,
 } from './frame.ts';
+import { grammarCharsMax } from './grammar.ts';
 import { hopTokenLengthMax } from './hop-token.ts';
 import {
   finite,
@@ -167,6 +168,7 @@ const readTailOpen = object<TailOpen>({
   ),
   logprobs: optional(integer(0, logprobsTopMax)),
   verification: optional(readVerification),
+  grammar: optional(text(grammarCharsMax)),
 });
 
 /** Throws ShardError bad_request for what the other end would refuse: the caller's mistake, told before it travels. */

@@ -5,6 +5,7 @@
  */
 import type { ForwardPass, PassResult, TailOptions } from './engine.ts';
 import type { HeadOutput } from './executor.ts';
+import type { GrammarMatcher } from './grammar.ts';
 import { type LogitStep, logitSteps } from './logit-steps.ts';
 import { collectLogprobs, type LogprobRows } from './logprobs.ts';
 import { needsLogits } from './sampler.ts';
@@ -27,15 +28,19 @@ export class TailSession {
   readonly history = new TokenHistory();
   #options: TailOptions | null = null;
   #steps: readonly LogitStep[] = [];
+  #grammar: GrammarMatcher | null = null;
 
   /** May rows ask for a head? */
   get mayVerify(): boolean {
     return this.#options !== null;
   }
 
-  openTail(options: TailOptions): void {
+  /** `grammar`: at its beginning, and this session's from here on; null without options.grammar. */
+  openTail(options: TailOptions, grammar: GrammarMatcher | null): void {
+    this.#grammar?.dispose();
+    this.#grammar = grammar;
     this.#options = options;
-    this.#steps = logitSteps(options);
+    this.#steps = logitSteps(options, grammar);
     this.history.follow(this.#steps.flatMap(({ follower }) => follower ?? []));
   }
 
@@ -44,6 +49,8 @@ export class TailSession {
     this.#options = null;
     this.#steps = [];
     this.history.follow([]);
+    this.#grammar?.dispose();
+    this.#grammar = null;
   }
 
   /**

@@ -1,6 +1,7 @@
 /**
  * A layer range of a model on disk as the shard engine loads it: shard.onnx (graph), shard.bin (weights), probe.onnx
- * (range-free graph for the arithmetic fingerprint) and pack.json, which names the three with their sizes and sums.
+ * (range-free graph for the arithmetic fingerprint), for the tail vocab.bin (the bytes of each token, for grammars) and
+ * pack.json, which names them all with their sizes and sums.
  * Invariant: pack.json is renamed into place last, so a folder with a pack.json holds a whole pack or a damaged one
  * that says so; a run that fails or is stopped leaves nothing behind.
  */
@@ -8,7 +9,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatRange, type LayerRange, type ModelDims, type Quantisation } from '../../shards/manifest.ts';
+import {
+  formatRange,
+  isTail,
+  type LayerRange,
+  type ModelDims,
+  type Quantisation,
+} from '../../shards/manifest.ts';
 import { decoderGraph } from './decoder-graph.ts';
 import type { GgufFile } from './gguf.ts';
 import { modelDims } from './model-dims.ts';
@@ -25,6 +32,8 @@ export interface PackOptions {
   readonly range: LayerRange;
   readonly quantisation: Quantisation;
   readonly directory: string;
+  /** vocab.bin (shards/token-bytes-file.ts); asked for the range with the last layer alone. Left out: none. */
+  readonly tokenBytes?: () => Uint8Array;
   /** Bytes of the model file carried over, of those that the range needs. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -35,6 +44,8 @@ export interface PackedShard {
   readonly directory: string;
   readonly onnxPath: string;
   readonly probePath: string;
+  /** null for ranges without the last layer. */
+  readonly vocabPath: string | null;
   readonly dims: ModelDims;
   readonly range: LayerRange;
   readonly quantisation: Quantisation;
@@ -42,12 +53,13 @@ export interface PackedShard {
   readonly modelName: string;
 }
 
-/** Raised whenever the same model would be packed into other bytes: graph, weight forms, probe. */
-const packFormat = 1;
+/** Raised whenever the same model would be packed into other bytes: graph, weight forms, probe, vocabulary. */
+const packFormat = 2;
 
 const graphName = 'shard.onnx';
 const weightsName = 'shard.bin';
 const probeName = 'probe.onnx';
+const vocabName = 'vocab.bin';
 const noteName = 'pack.json';
 /** A note is about 1 KB; a larger file of that name is not ours. */
 const noteBytesMax = 65_536;
@@ -79,6 +91,7 @@ export async function packShard(options: PackOptions): Promise<PackedShard> {
     present?.modelSha256 === sha256 &&
     present.quantisation === quantisation &&
     formatRange(present.range) === formatRange(range) &&
+    (options.tokenBytes === undefined || vocabName in present.files || !isTail(range, present.dims)) &&
     (await firstDamage(directory, present, false)) === null
   ) {
     return asPackedShard(directory, present);
@@ -95,12 +108,12 @@ export async function packShard(options: PackOptions): Promise<PackedShard> {
     await mkdir(directory, { recursive: true });
     await rm(join(directory, noteName), { force: true });
     const note = await writeFiles(options, dims, suffix);
-    for (const name of [weightsName, graphName, probeName, noteName]) {
+    for (const name of [...Object.keys(note.files), noteName]) {
       await rename(join(directory, name + suffix), join(directory, name));
     }
     return asPackedShard(directory, note);
   } catch (error) {
-    for (const name of [weightsName, graphName, probeName, noteName]) {
+    for (const name of [weightsName, graphName, probeName, vocabName, noteName]) {
       await rm(join(directory, name + suffix), { force: true });
     }
     throw systemCode(error) === '' || error instanceof ModelFileError
@@ -127,9 +140,9 @@ export async function openPack(directory: string, options: { verify?: boolean } 
   return asPackedShard(directory, note);
 }
 
-/** Writes all four files under temporary names. */
+/** Writes all files under temporary names. */
 async function writeFiles(options: PackOptions, dims: ModelDims, suffix: string): Promise<PackNote> {
-  const { file, range, quantisation, directory, signal, onProgress } = options;
+  const { file, range, quantisation, directory, signal, onProgress, tokenBytes } = options;
   const names = tensorsOfRange(file, dims, range);
   const total = names.reduce((sum, name) => sum + (file.tensors.get(name)?.bytes ?? 0), 0);
   const target = await WeightFile.open(join(directory, weightsName + suffix), weightsName);
@@ -156,6 +169,8 @@ async function writeFiles(options: PackOptions, dims: ModelDims, suffix: string)
         [weightsName]: await target.finish(),
         [graphName]: await write(graphName, decoderGraph(dims, range, weights)),
         [probeName]: await write(probeName, probeGraph()),
+        ...(tokenBytes !== undefined &&
+          isTail(range, dims) && { [vocabName]: await write(vocabName, tokenBytes()) }),
       },
     };
     await write(noteName, Buffer.from(`${JSON.stringify(note, null, 2)}\n`));
@@ -214,6 +229,7 @@ function asPackedShard(directory: string, note: PackNote): PackedShard {
     directory,
     onnxPath: join(directory, graphName),
     probePath: join(directory, probeName),
+    vocabPath: vocabName in note.files ? join(directory, vocabName) : null,
     dims: note.dims,
     range: note.range,
     quantisation: note.quantisation,
