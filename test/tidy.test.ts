@@ -63,6 +63,17 @@ test('text, drafting, cluster and models never import one another', () => {
   );
 });
 
+test('responses know of the rest what an answer is, and no more', () => {
+  const known = ['src/completion.ts', 'src/errors.ts', 'src/token-logprobs.ts'];
+  const beyond = imports.filter(({ from, to }) => {
+    return from.startsWith('src/responses/') && !to.startsWith('src/responses/') && !known.includes(to);
+  });
+  assert.deepEqual(
+    beyond.map(({ from, to }) => `${from} → ${to}`),
+    [],
+  );
+});
+
 test('imports have no cycles', () => {
   const edges = new Map<string, string[]>();
   for (const { from, to, typeOnly } of imports)
