@@ -80,19 +80,20 @@ export function openConnection(options: ConnectionOptions): Connection {
   /** Never rejects. */
   async function answer(body: Readonly<Record<string, unknown>>, lane: string | null): Promise<void> {
     if (closing.signal.aborted) return;
-    const previousId = String(body['previous_response_id'] ?? '');
+    let previousId: string | null = null;
     try {
       const { generate, ...fields } = body;
       const order = options.readOrder(fields);
+      previousId = order.settings.previous_response_id;
       const leave = options.enter();
       try {
         if (generate === false) await warmUp(order, lane);
-        else if (!(await generateAnswer(order, lane))) recent.forget(previousId);
+        else await generateAnswer(order, lane);
       } finally {
         leave();
       }
     } catch (error) {
-      recent.forget(previousId);
+      if (previousId !== null) recent.forget(previousId);
       await tell(error, lane);
     }
   }
@@ -103,8 +104,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     for (const event of warmUpEvents(record.response)) await socket.send({ ...event, ...withLane(lane) });
   }
 
-  /** Did it come to a good end? */
-  async function generateAnswer(order: ResponseOrder, lane: string | null): Promise<boolean> {
+  async function generateAnswer(order: ResponseOrder, lane: string | null): Promise<void> {
     // An `error` event would end the response for the SDK before response.failed does.
     const run = maker.open(order, {
       signal: closing.signal,
@@ -116,8 +116,9 @@ export function openConnection(options: ConnectionOptions): Connection {
     for await (const batch of run.events) {
       await Promise.all(batch.map((event) => socket.send({ ...event, ...withLane(lane) })));
     }
-    if (run.failure !== null) options.onError(run.failure);
-    return run.failure === null;
+    if (run.failure === null) return;
+    options.onError(run.failure);
+    recent.forget(order.settings.previous_response_id ?? '');
   }
 
   return {

@@ -1,11 +1,13 @@
 /** Whatever a client sends to the Responses and Conversations APIs: an answer below 500, and errors in their shape. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
 import { ConversationRequest, ResponseRequest } from '../../routes/response-schemas.ts';
 import { ErrorBody } from '../../routes/schemas.ts';
-import { card, openEdge } from '../support/edge.ts';
+import { card, listenEdge, openEdge } from '../support/edge.ts';
 
 const plausible = fc.constantFrom<unknown>(
   ...[
@@ -65,6 +67,39 @@ test('a request is never our fault, and errors have their shape', async (t) => {
     }),
     { numRuns: 400 },
   );
+});
+
+const messages = fc.oneof(
+  responses.map(({ body }) => ({ type: 'response.create', ...body })),
+  fc.record(
+    { type: value, stream_id: value, previous_response_id: fc.oneof(value, fc.constant({ toString: 5 })) },
+    { requiredKeys: [] },
+  ),
+  fc.jsonValue({ maxDepth: 2 }),
+);
+
+test('no message unsettles a connection', async (t) => {
+  const { origin } = await listenEdge(t);
+  const socket = new WebSocket(`${origin.replace('http', 'ws')}/v1/responses`);
+  t.after(() => socket.close());
+  const received: { readonly type: string; readonly status?: number; readonly stream_id?: string }[] = [];
+  socket.addEventListener('message', ({ data }) => received.push(JSON.parse(String(data))));
+  await once(socket, 'open');
+  fc.assert(
+    fc.property(messages, (message) => socket.send(JSON.stringify(message))),
+    { numRuns: 300 },
+  );
+  const last = { type: 'response.create', model: card.id, input: 'Hi', stream_id: 'last' };
+  // The lanes may be full for the moment.
+  const finished = () =>
+    received.some(({ type, stream_id }) => type === 'response.completed' && stream_id === 'last');
+  for (let tries = 0; tries < 50 && !finished(); tries += 1) {
+    socket.send(JSON.stringify(last));
+    await wait(50);
+  }
+  assert.ok(finished());
+  const faults = received.filter(({ type, status }) => type === 'error' && status! >= 500);
+  assert.deepEqual(faults, []);
 });
 
 const json = { 'content-type': 'application/json' };
