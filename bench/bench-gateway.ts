@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { greedy } from '../shards/sampler.ts';
+import type { Verification } from '../shards/verification.ts';
 import type { DraftPolicy } from '../src/drafting/drafter.ts';
 import type { RoundRecord, SessionStats } from '../src/engine/session-stats.ts';
 import type { Serving } from '../src/serving.ts';
@@ -13,6 +14,8 @@ export interface BenchRequest {
   readonly maxTokens: number;
   readonly prediction: Uint32Array | null;
   readonly speculation: DraftPolicy;
+  /** Left out: coupled. */
+  readonly verification?: Verification;
 }
 
 export interface BenchAnswer {
@@ -23,19 +26,27 @@ export interface BenchAnswer {
   readonly decodeMs: number;
   /** Tokens that came within decodeMs. */
   readonly decodeTokens: number;
-  /** The rounds within decodeMs: all but the one that carried the prompt. */
+  /** The rounds within decodeMs: all but the one that carried the prompt, unless that spills. */
   readonly rounds: readonly RoundRecord[];
+  /**
+   * Frames that left with or behind the prompt were answered after the first verdict: tokens for which nobody waited a
+   * round within decodeMs.
+   */
+  readonly spills: boolean;
+  readonly leniency: SessionStats['leniency'];
 }
 
 /** Decodes greedily. Rejects with what the ring fails with. */
 export async function generate(
   { scheduler, tokenizer }: Serving,
-  request: BenchRequest,
+  { verification, ...request }: BenchRequest,
 ): Promise<BenchAnswer> {
   const ids: number[] = [];
+  let firstIds = 0;
   const stats = await new Promise<SessionStats>((resolve, reject) => {
     scheduler.submit({
       ...request,
+      ...(verification === undefined ? {} : { tail: { verification } }),
       sampling: greedy,
       minTokens: 0,
       ignoreEos: false,
@@ -46,6 +57,7 @@ export async function generate(
       sink: {
         commit(committed) {
           ids.push(...committed);
+          if (firstIds === 0) firstIds = committed.length;
           return null;
         },
         backlogTokens: () => 0,
@@ -54,12 +66,15 @@ export async function generate(
       },
     });
   });
-  const rounds = stats.rounds.filter(({ opening }) => !opening);
+  const [opening, second] = stats.rounds;
+  const spills = opening.frames > 1 || (second?.fromIdle === false && second.frames > 0);
   return {
     ids,
     firstTokenMs: stats.firstTokenMs - stats.submittedMs,
     decodeMs: stats.finishedMs - stats.firstTokenMs,
-    decodeTokens: rounds.reduce((total, { committed }) => total + committed, 0),
-    rounds,
+    decodeTokens: ids.length - firstIds,
+    rounds: spills ? stats.rounds : stats.rounds.filter((round) => !round.opening),
+    spills,
+    leniency: stats.leniency,
   };
 }

@@ -10,6 +10,7 @@ import type { Quantisation } from '../shards/manifest.ts';
 import type { Topology } from '../shards/open-message.ts';
 import { splitLayers } from '../src/cluster/placement.ts';
 import { spawnWorker, type WorkerProcess } from '../src/embedded-workers.ts';
+import type { LocalDraft } from '../src/local-draft.ts';
 import { readGguf } from '../src/models/gguf.ts';
 import { modelDims } from '../src/models/model-dims.ts';
 import type { ResolvedModel } from '../src/models/pull.ts';
@@ -23,14 +24,16 @@ export interface ClusterModel {
   readonly home: string;
   readonly quantisation: Quantisation;
   readonly kvBytesMax: number;
+  /** Beside copying; null: none. */
+  readonly lm: LocalDraft;
   readonly log: Log;
 }
 
 export interface BenchCluster {
   readonly links: DelayLinks;
-  /** A gateway through the links. */
+  /** A gateway through the links; only a chain gets the local drafter, a star is measured without drafts. */
   openGateway(topology: Topology): Promise<Serving>;
-  /** A gateway that dials the workers themselves: no link, no delay, no proxy. */
+  /** A gateway that dials the workers themselves: no link, no delay, no proxy, no local drafter. */
   openDirectGateway(): Promise<Serving>;
   /** Ends gateways, links and workers. */
   close(): Promise<void>;
@@ -41,7 +44,7 @@ export async function startCluster(
   workerCount: number,
   shape: LinkShape,
 ): Promise<BenchCluster> {
-  const { model, home, quantisation, kvBytesMax, log } = shared;
+  const { model, home, quantisation, kvBytesMax, lm, log } = shared;
   const clusterKey = randomBytes(32).toString('hex');
   const ranges = splitLayers(modelDims(await readGguf(model.path)), workerCount);
   const workers: WorkerProcess[] = [];
@@ -67,9 +70,22 @@ export async function startCluster(
     const linked: string[] = [];
     for (const { port } of workers) linked.push(`http://127.0.0.1:${await started.open(port)}`);
 
-    const openOver = async (origins: readonly string[], topology: Topology): Promise<Serving> => {
+    const openOver = async (
+      origins: readonly string[],
+      topology: Topology,
+      drafter: LocalDraft,
+    ): Promise<Serving> => {
       const gateway = await startServing({
-        ...{ model, origins, clusterKey, topology, log, lm: null, sessionsMax: 1, queuedMax: 1 },
+        ...{
+          model,
+          origins,
+          clusterKey,
+          topology,
+          log,
+          drafters: drafter === null ? [] : [drafter],
+          sessionsMax: 1,
+          queuedMax: 1,
+        },
         contextMax: null,
         allowVariant: true,
         clock: systemClock,
@@ -80,11 +96,12 @@ export async function startCluster(
     };
     return {
       links: started,
-      openGateway: (topology) => openOver(linked, topology),
+      openGateway: (topology) => openOver(linked, topology, topology === 'chain' ? lm : null),
       openDirectGateway: () =>
         openOver(
           workers.map(({ origin }) => origin),
           'chain',
+          null,
         ),
       close,
     };

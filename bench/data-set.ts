@@ -6,6 +6,8 @@ export interface BenchPrompt {
   readonly kind: string;
   /** The user's message. */
   readonly text: string;
+  /** The number that is asked for, where the set tells it. */
+  readonly answer?: number;
 }
 
 export interface DataSet {

@@ -36,6 +36,7 @@ function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: 
         id: `gsm8k/${i}`,
         kind: 'maths',
         text: String(row['question']),
+        answer: numberAfter(String(row['answer']), '####'),
       })),
       limit,
     );
@@ -69,6 +70,11 @@ function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: 
   throw new Error(
     `${path} is none of the known formats: HumanEval, GSM8K, Spec-Bench, or lines of {set, kind, text}.`,
   );
+}
+
+/** NaN where there is none. */
+function numberAfter(text: string, mark: string): number {
+  return Number(text.slice(text.lastIndexOf(mark) + mark.length).replaceAll(',', ''));
 }
 
 function parseRows(content: string, path: string): Row[] {

@@ -1,7 +1,7 @@
 /**
  * What decoding over a ring of links should cost, ms per token (Decentralized Speculative Decoding, arXiv 2511.11733,
  * with H links per pass in place of its N - 1). The counted form takes draft lengths and tokens as they happened and is
- * what measurements are judged by; the closed form assumes one alpha for every position and stands beside it.
+ * what measurements are judged by; the closed forms assume one alpha for every position and stand beside it.
  */
 
 export type Topology = 'chain' | 'star';
@@ -16,10 +16,13 @@ export interface Ring {
   readonly tvMs: number;
 }
 
-/** What the counted form needs of a round. */
+/** What the counted form needs of a round; the fields are those of the engine's records. */
 export interface CountedRound {
-  readonly rows: number;
   readonly draftMs: number;
+  readonly frames: number;
+  readonly answeredRows: number;
+  readonly slowestMs: number;
+  readonly fromIdle: boolean;
 }
 
 /** The tail of a chain answers the gateway itself; in a star every shard does. */
@@ -52,16 +55,61 @@ export function bestDraftLength(ring: Ring, tdMs: number, alpha: number, draftLe
   return best;
 }
 
-/** (draft time + H·t1 + tv(rows)) / E with rows and E as counted; `tvMs` gives a pass's compute for its rows. */
-export function countedMsPerToken(
+/** T = (1 - alpha) R + alpha delta of rounds as they happened; synchronous ones have no delta. */
+export interface CountedTime {
+  readonly msPerToken: number;
+  /** Rounds that met an idle ring, per token: each paid for the whole ring. */
+  readonly missShare: number;
+  /** Draft, links and pass of such a round's first frame, mean, ms. */
+  readonly ringMs: number;
+  /** Time of the frames behind, per token that did not pay for the ring, ms: their slowest stage, or their drafting. */
+  readonly deltaMs: number;
+}
+
+/**
+ * A frame that meets an idle ring takes draft time + H · t1 + tv(rows); one that follows another comes back by its
+ * slowest stage later, or by its draft time if that is longer. `tvMs` gives a pass's compute for its rows.
+ */
+export function countedTime(
   rounds: readonly CountedRound[],
   tokens: number,
   link: { readonly hops: number; readonly t1Ms: number },
   tvMs: (rows: number) => number,
+): CountedTime {
+  let misses = 0;
+  let ringMs = 0;
+  let behindMs = 0;
+  for (const { draftMs, frames, answeredRows, slowestMs, fromIdle } of rounds) {
+    if (!fromIdle) {
+      behindMs += frames === 0 ? 0 : Math.max(slowestMs, draftMs);
+      continue;
+    }
+    misses += 1;
+    ringMs += draftMs + link.hops * link.t1Ms + tvMs(answeredRows / Math.max(1, frames));
+    behindMs += (slowestMs * (frames - 1)) / Math.max(1, frames);
+  }
+  return {
+    msPerToken: (ringMs + behindMs) / tokens,
+    missShare: misses / tokens,
+    ringMs: ringMs / misses,
+    deltaMs: behindMs / (tokens - misses),
+  };
+}
+
+/**
+ * Frames of `frameTokens` that follow one another without end until one token is wrong, every token right with chance
+ * alpha; a frame's slowest stage takes stageMs (papers on PipeInfer and SwiftSpec, geometric runs).
+ */
+export function asynchronousMsPerToken(
+  ring: Ring,
+  frame: { readonly tokens: number; readonly stageMs: number },
+  tdMs: number,
+  alpha: number,
 ): number {
-  let totalMs = 0;
-  for (const { rows, draftMs } of rounds) totalMs += draftMs + link.hops * link.t1Ms + tvMs(rows);
-  return totalMs / tokens;
+  const { tokens, stageMs } = frame;
+  if (alpha >= 1) return Math.max(tokens * tdMs, stageMs) / tokens;
+  const run = alpha ** tokens / (1 - alpha ** tokens);
+  return (1 - alpha) * (plainMsPerToken(ring) + (tokens - 1) * tdMs + Math.max(tokens * tdMs, stageMs) * run);
 }
 
 /** Chance that a draft token is accepted given that those before it were, over all that were reached; NaN if none was. */

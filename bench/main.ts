@@ -1,53 +1,91 @@
 /**
- * `npm run bench -- NAME`: one command per published claim. Settings of the gateway (model, home, quantisation) come
- * from the environment as they do for `npm start`. Ends with code 1 if outputs differ between modes: that is a defect,
- * while a missed speed goal is a result.
+ * `npm run bench -- NAME`: one command per published claim. Ends with code 1 if outputs differ between lossless modes:
+ * that is a defect, while a missed speed goal is a result.
  */
-import { Command, InvalidArgumentError } from 'commander';
-import pino from 'pino';
-import { ConfigError, loadConfig } from '../src/config.ts';
-import { resolveModel } from '../src/models/pull.ts';
-import { openStore } from '../src/models/store.ts';
+import { Command } from 'commander';
+import { ConfigError } from '../src/config.ts';
+import { runAdaptiveBench } from './adaptive.ts';
+import {
+  listOf,
+  numberFrom,
+  openShared,
+  type SharedFlags,
+  wholeFrom,
+  withSharedFlags,
+} from './bench-flags.ts';
+import { runDraftersBench } from './drafters.ts';
+import { chosenModes } from './modes.ts';
+import { runPeerBench } from './peer.ts';
+import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
+import { wanModes } from './wan-modes.ts';
 
-const ownPrompts = new URL('./prompts.jsonl', import.meta.url).pathname;
-const benchmarksDocument = new URL('../docs/benchmarks.md', import.meta.url).pathname;
-
-interface WanFlags {
-  readonly t1: number;
+/** One ring that is measured at several delays. */
+interface RingFlags extends SharedFlags {
+  readonly t1: readonly number[];
   readonly workers: number;
-  readonly data: readonly string[];
-  readonly limit?: number;
-  readonly repeat: number;
-  readonly maxTokens: number;
+}
+
+interface WanFlags extends SharedFlags {
+  readonly modes?: readonly string[];
+  readonly t1: readonly number[];
+  readonly workers: readonly number[];
   readonly mbit?: number;
   readonly jitter: number;
-  readonly json?: string;
-  readonly model?: string;
-  readonly home?: string;
-  readonly quick?: true;
-  readonly writeDocs?: true;
 }
 
 const program = new Command('bench').description('Measures what Foretoken claims.');
 
-program
-  .command('wan')
+withSharedFlags(program.command('wan'))
   .description('plain and speculative decoding over workers behind slow links')
-  .option('--t1 <ms>', 'one-way delay of every link', atLeast(0), 15)
-  .option('--workers <n>', 'worker processes', wholeFrom(1), 4)
-  .option('--data <file>', 'prompts: HumanEval, GSM8K, Spec-Bench or own format (repeatable)', collect, [])
-  .option('--limit <k>', 'prompts of each data set, spread over it', wholeFrom(1))
-  .option('--repeat <r>', 'passes over all prompts', wholeFrom(1), 1)
-  .option('--max-tokens <n>', 'longest answer', wholeFrom(2), 96)
-  .option('--mbit <n>', 'bandwidth of every link and direction (unlimited)', atLeast(0.001))
-  .option('--jitter <ms>', 'every chunk waits up to this much longer, seeded', atLeast(0), 0)
-  .option('--json <file>', 'write the report')
-  .option('--model <name>', 'catalog name or path of a .gguf file')
-  .option('--home <folder>', 'store of models and packs')
-  .option('--quick', 'two prompts of each set, 32 tokens: a smoke test, not a measurement')
-  .option('--write-docs', 'write the tables into docs/benchmarks.md')
-  .action(wan);
+  .option('--modes <names>', `of: ${wanModes.map(({ name }) => name).join(', ')}`, listOf(String))
+  .option('--t1 <ms>', 'one-way delays of every link', listOf(numberFrom(0)), [15])
+  .option(
+    '--workers <n>',
+    'worker processes; a cluster for each pair with a delay',
+    listOf(wholeFrom(1)),
+    [4],
+  )
+  .option('--mbit <n>', 'bandwidth of every link and direction (unlimited)', numberFrom(0.001))
+  .option('--jitter <ms>', 'every chunk waits up to this much longer, seeded', numberFrom(0), 0)
+  .action(async (flags: WanFlags) => {
+    const modes = chosenModes(wanModes, flags.modes ?? null);
+    const shared = await openShared(flags);
+    const { t1: t1Ms, workers, mbit = null, jitter: jitterMs } = flags;
+    failOn(await runWanBench({ ...shared, modes, t1Ms, workers, mbit, jitterMs }));
+  });
+
+withSharedFlags(program.command('drafters'))
+  .description('acceptance by position and tokens per round of each drafter, without links')
+  .option('--draft-max <n>', 'tokens that a drafter is asked for', wholeFrom(1), 8)
+  .action(async (flags: SharedFlags & { draftMax: number }) => {
+    await runDraftersBench({ ...(await openShared(flags)), draftTokensMax: flags.draftMax });
+  });
+
+ring(program.command('sweep'), [1, 5, 15, 50])
+  .description('is the automatic draft length as good as the best fixed one?')
+  .option('--lengths <n>', 'fixed draft lengths', listOf(wholeFrom(1)), [1, 2, 4, 8, 16])
+  .action(async (flags: RingFlags & { lengths: readonly number[] }) => {
+    const { t1: t1Ms, workers, lengths } = flags;
+    failOn(await runSweepBench({ ...(await openShared(flags)), t1Ms, workers, lengths }));
+  });
+
+ring(program.command('adaptive'), [15])
+  .description('adaptive verification: speed against quality over tau')
+  .option('--taus <t>', 'slacks', listOf(numberFrom(0)), [0, 0.1, 0.2, 0.3, 0.4])
+  .action(async (flags: RingFlags & { taus: readonly number[] }) => {
+    const { t1: t1Ms, workers, taus } = flags;
+    failOn(await runAdaptiveBench({ ...(await openShared(flags)), t1Ms, workers, taus }));
+  });
+
+ring(program.command('peer'), [15])
+  .description('against llama.cpp over its rpc-servers, behind links of the same delay')
+  .requiredOption('--llama-server <file>', 'its server program')
+  .requiredOption('--rpc-server <file>', 'its program for the far machines')
+  .action(async (flags: RingFlags & { llamaServer: string; rpcServer: string }) => {
+    const { t1: t1Ms, workers, llamaServer, rpcServer } = flags;
+    failOn(await runPeerBench({ ...(await openShared(flags)), t1Ms, workers, llamaServer, rpcServer }));
+  });
 
 try {
   await program.parseAsync();
@@ -56,57 +94,18 @@ try {
   process.exitCode = 1;
 }
 
-async function wan(flags: WanFlags): Promise<void> {
-  const { model: name, home } = flags;
-  const config = loadConfig(undefined, {
-    ...(name === undefined ? {} : { model: name }),
-    ...(home === undefined ? {} : { home }),
-  });
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
-  const model = await resolveModel(config.model, {
-    store: await openStore(config.home),
-    log: { info: print, warn: print },
-  });
-  const report = await runWanBench({
-    ...{ model, home: config.home, quantisation: config.quantisation, kvBytesMax: config.kvBytes },
-    log: pino({ level: 'warn' }, pino.destination({ dest: 2, sync: true })),
-    t1Ms: flags.t1,
-    workers: flags.workers,
-    mbit: flags.mbit ?? null,
-    jitterMs: flags.jitter,
-    dataPaths: flags.data.length > 0 ? flags.data : [ownPrompts],
-    limit: flags.limit ?? (flags.quick ? 2 : null),
-    repeats: flags.repeat,
-    maxTokens: flags.quick ? 32 : flags.maxTokens,
-    jsonPath: flags.json ?? null,
-    documentPath: flags.writeDocs ? benchmarksDocument : null,
-    print,
-  });
-  if (report.differences.length > 0) process.exitCode = 1;
+function ring(command: Command, delays: readonly number[]): Command {
+  return withSharedFlags(command)
+    .option('--t1 <ms>', 'one-way delays of every link', listOf(numberFrom(0)), delays)
+    .option('--workers <n>', 'worker processes', wholeFrom(1), 4);
+}
+
+function failOn(reports: readonly { readonly differences: readonly unknown[] }[]): void {
+  if (reports.some(({ differences }) => differences.length > 0)) process.exitCode = 1;
 }
 
 /** What a system or a source refuses needs no stack. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error instanceof ConfigError || 'code' in error ? error.message : (error.stack ?? error.message);
-}
-
-function wholeFrom(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`);
-  };
-}
-
-function atLeast(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isFinite(value) && value >= least) return value;
-    throw new InvalidArgumentError(`Expected a number of at least ${least}.`);
-  };
-}
-
-function collect(path: string, paths: readonly string[]): string[] {
-  return [...paths, path];
 }

@@ -9,9 +9,9 @@ import type { BareCalls } from './bare-session-process.ts';
 import { generate } from './bench-gateway.ts';
 import { type ClusterModel, startCluster } from './cluster.ts';
 import { hopsOf } from './formula.ts';
+import type { BenchTask } from './mode-runs.ts';
 import { forkCallee } from './process-calls.ts';
 import { type Spread, spreadOf, sum } from './statistics.ts';
-import type { WanTask } from './wan-run.ts';
 
 const plain = { prediction: null, speculation: { drafter: 'none', draftLength: 0 } } as const;
 /** Shape of links that nothing passes. */
@@ -21,7 +21,7 @@ const noDelay = { delayMs: 0, mbit: null, jitterMs: 0, seed: 0 };
 export async function measureHopOverhead(
   gateway: Serving,
   workers: number,
-  tasks: readonly WanTask[],
+  tasks: readonly BenchTask[],
   maxTokens: number,
 ): Promise<Spread> {
   const samples: number[] = [];
@@ -44,7 +44,7 @@ export interface SingleWorker {
 export async function measureSingleWorker(
   shared: ClusterModel,
   layers: number,
-  tasks: readonly WanTask[],
+  tasks: readonly BenchTask[],
   maxTokens: number,
 ): Promise<SingleWorker> {
   const cluster = await startCluster(shared, 1, noDelay);

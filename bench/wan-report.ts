@@ -4,11 +4,12 @@
  */
 import type { LinkTraffic } from './delay-link.ts';
 import type { Environment } from './environment.ts';
+import type { Goal } from './goals.ts';
+import type { Difference, ModeRun } from './mode-runs.ts';
+import type { ModeSummary } from './mode-summary.ts';
+import type { BenchMode } from './modes.ts';
 import type { SingleWorker } from './overhead.ts';
 import type { Spread } from './statistics.ts';
-import { sum } from './statistics.ts';
-import type { Difference, WanRun } from './wan-run.ts';
-import type { WanSummary } from './wan-summary.ts';
 
 export interface WanSettings {
   readonly model: string;
@@ -22,6 +23,9 @@ export interface WanSettings {
   readonly maxTokens: number;
   readonly repeats: number;
   readonly limit: number | null;
+  readonly modes: readonly BenchMode[];
+  /** Drafters that the gateways had beside copying; null: none. */
+  readonly localDrafter: string | null;
   readonly temperature: 0;
 }
 
@@ -41,63 +45,10 @@ export interface WanReport {
   };
   /** Per worker's link, whole run. */
   readonly traffic: readonly LinkTraffic[];
-  readonly summaries: readonly WanSummary[];
+  readonly summaries: readonly ModeSummary[];
   readonly hopOverheadMs: Spread;
   readonly singleWorker: SingleWorker;
   readonly differences: readonly Difference[];
   readonly goals: readonly Goal[];
-  readonly runs: readonly WanRun[];
-}
-
-export interface Goal {
-  readonly name: string;
-  readonly wanted: string;
-  /** NaN where this run had nothing to measure it by. */
-  readonly measured: number;
-  readonly met: boolean;
-}
-
-/** Delay and ring that the speed goals are stated for. */
-const goalT1Ms = 15;
-const goalWorkers = 4;
-
-/** Speed goals are left out under conditions that they are not stated for. */
-export function goalsOf(report: Omit<WanReport, 'goals'>): Goal[] {
-  const { summaries } = report;
-  const speedUpOf = (mode: string, set: string | null): number => {
-    const lines = summaries.filter((line) => line.mode === mode && (set === null || line.set === set));
-    return sum(lines.map(({ speedUp }) => speedUp)) / lines.length;
-  };
-  const formulaError = summaries.length === 0 ? Number.NaN : Math.max(...summaries.map(formulaDeviation));
-  const goals = [
-    atMost('outputs that differ from plain decoding', report.differences.length, 0),
-    atMost('overhead per hop without delay, ms', report.hopOverheadMs.median, 1.5),
-    atLeast('one worker on loopback, share of the bare session', report.singleWorker.share.median, 0.7),
-  ];
-  const { t1Ms, workers, mbit, jitterMs } = report.settings;
-  // The formula knows neither serialisation nor jitter.
-  if (mbit !== null || jitterMs > 0) return goals;
-  goals.push(atMost('counted formula against measurement, worst line', formulaError, 0.1));
-  if (t1Ms !== goalT1Ms || workers !== goalWorkers) return goals;
-  return [
-    ...goals,
-    atLeast('chain over star, plain', 1 / speedUpOf('plain star', null), 1.3),
-    atLeast('HumanEval, cold', speedUpOf('speculative', 'humaneval'), 1.5),
-    atLeast('GSM8K, cold', speedUpOf('speculative', 'gsm8k'), 1.5),
-    atLeast('exact prediction', speedUpOf('prediction exact', null), 8),
-    atLeast('prediction with 5 % of its tokens changed', speedUpOf('prediction 5 % off', null), 4.5),
-  ];
-}
-
-/** |formula / measured - 1| of the counted form. */
-export function formulaDeviation({ countedMsPerToken, measuredMsPerToken }: WanSummary): number {
-  return Math.abs(countedMsPerToken / measuredMsPerToken - 1);
-}
-
-function atLeast(name: string, measured: number, bound: number): Goal {
-  return { name, wanted: `>= ${bound}`, measured, met: measured >= bound };
-}
-
-function atMost(name: string, measured: number, bound: number): Goal {
-  return { name, wanted: `<= ${bound}`, measured, met: measured <= bound };
+  readonly runs: readonly ModeRun[];
 }

@@ -1,6 +1,9 @@
 /** The wan report as text: tables for the terminal, and the same tables as a section of docs/benchmarks.md. */
+
+import { goalTable } from './goals.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
-import { formulaDeviation, type WanReport } from './wan-report.ts';
+import { formulaDeviation } from './wan-goals.ts';
+import type { WanReport } from './wan-report.ts';
 
 export function wanPlainText(report: WanReport): string {
   return compose(report, plainTable, (title) => `\n${title}\n`);
@@ -20,6 +23,7 @@ export function conditionsLine({ settings, environment, oneWay, loadAverageAfter
   return [
     `${settings.model}, ${settings.quantisation}, N = ${settings.workers} workers (layers ${settings.layers.join(', ')})`,
     link.join(', '),
+    `${settings.localDrafter === null ? 'no local drafter' : `local drafter ${settings.localDrafter}`}, cold: no drafter knows an earlier answer`,
     `greedy, at most ${settings.maxTokens} tokens, ${settings.repeats} repeat(s)`,
     `${environment.cpu} x ${environment.cores}, Node ${environment.node}, ONNX Runtime ${environment.onnxRuntime}, commit ${environment.commit ?? 'unknown'}`,
     `load ${cell(environment.loadAverage, 2)} before, ${cell(loadAverageAfter, 2)} after, ${environment.date}`,
@@ -37,10 +41,14 @@ function compose(
     conditionsLine(report),
     heading('Speed'),
     draw(speedTable(report)),
-    heading('Formula beside measurement, ms per token'),
+    heading('Formula beside measurement, synchronous modes, ms per token'),
     `counted = (draft time + H · t1 + tv(rows)) / E with rows and E as counted and t1 as measured; ` +
-      `tv = line through the engines' times of the set; closed = one alpha for every position (not judged).\n`,
+      `tv = line through the engines' times of the set; td = time per drafted token; closed = one alpha for every position (not judged).\n`,
     draw(formulaTable(report)),
+    heading('Formula beside measurement, asynchronous modes, ms per token'),
+    `counted = (1 - alpha) · R + alpha · delta: of all tokens the share 1 - alpha waited for the ring (R: draft, H · t1, tv of the frame's rows), ` +
+      `the others came delta behind the one before (the slowest stage's time for their frames, or the draft time if that is longer).\n`,
+    draw(asynchronousTable(report)),
     heading('Without delay'),
     draw({
       textColumns: 1,
@@ -61,16 +69,7 @@ function compose(
       ],
     }),
     heading('Goals'),
-    draw({
-      textColumns: 1,
-      header: ['goal', 'wanted', 'measured', ''],
-      rows: report.goals.map(({ name, wanted, measured, met }) => [
-        name,
-        wanted,
-        cell(measured, 2),
-        Number.isNaN(measured) ? 'not measured' : met ? 'met' : 'MISSED',
-      ]),
-    }),
+    draw(goalTable(report.goals)),
     heading('Wording of the prompts'),
     draw({ textColumns: 2, header: ['set', 'message'], rows: wording }),
     '',
@@ -97,7 +96,7 @@ function speedTable({ summaries }: WanReport): Table {
     ],
     rows: summaries.map((line) => [
       line.set,
-      line.mode,
+      line.lossless ? line.mode : `${line.mode} (lossy)`,
       String(line.outputs),
       String(line.looping),
       cell(line.tokensPerSecond.median, 1),
@@ -115,16 +114,54 @@ function speedTable({ summaries }: WanReport): Table {
 function formulaTable({ summaries }: WanReport): Table {
   return {
     textColumns: 2,
-    header: ['set', 'mode', 'tv(rows), ms', 'measured', 'counted', 'deviation', 'closed'],
-    rows: summaries.map((line) => [
-      line.set,
-      line.mode,
-      `${cell(line.passMs.intercept, 1)} + ${cell(line.passMs.slope, 1)} · rows`,
-      cell(line.measuredMsPerToken, 1),
-      cell(line.countedMsPerToken, 1),
-      `${cell(100 * formulaDeviation(line), 1)} %`,
-      cell(line.closedMsPerToken, 1),
-    ]),
+    header: ['set', 'mode', 'H', 'tv(rows), ms', 'td', 'measured', 'counted', 'deviation', 'closed'],
+    rows: summaries
+      .filter(({ overlapping }) => !overlapping)
+      .map((line) => [
+        line.set,
+        line.mode,
+        String(line.hops),
+        `${cell(line.passMs.intercept, 1)} + ${cell(line.passMs.slope, 1)} · rows`,
+        cell(line.tdMs, 2),
+        cell(line.measuredMsPerToken, 1),
+        cell(line.counted.msPerToken, 1),
+        `${cell(100 * formulaDeviation(line), 1)} %`,
+        cell(line.closedMsPerToken, 1),
+      ]),
+  };
+}
+
+function asynchronousTable({ summaries }: WanReport): Table {
+  return {
+    textColumns: 2,
+    header: [
+      'set',
+      'mode',
+      'H',
+      '1 - alpha',
+      'R',
+      'delta',
+      'td',
+      'measured',
+      'counted',
+      'deviation',
+      'closed',
+    ],
+    rows: summaries
+      .filter(({ overlapping }) => overlapping)
+      .map((line) => [
+        line.set,
+        line.mode,
+        String(line.hops),
+        cell(line.counted.missShare, 3),
+        cell(line.counted.ringMs, 1),
+        cell(line.counted.deltaMs, 1),
+        cell(line.tdMs, 2),
+        cell(line.measuredMsPerToken, 1),
+        cell(line.counted.msPerToken, 1),
+        `${cell(100 * formulaDeviation(line), 1)} %`,
+        cell(line.closedMsPerToken, 1),
+      ]),
   };
 }
 

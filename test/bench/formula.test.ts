@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  asynchronousMsPerToken,
   bestDraftLength,
   countedAlpha,
-  countedMsPerToken,
+  countedTime,
   expectedTokens,
   hopsOf,
   plainMsPerToken,
@@ -47,22 +48,51 @@ test('expectedTokens is the draft and one more when nothing is rejected, and one
   assert.equal(expectedTokens(1, 0.5), 1.5);
 });
 
-test('countedMsPerToken adds what happened and divides by the tokens', () => {
-  const rounds = [
-    { rows: 1, draftMs: 0 },
-    { rows: 5, draftMs: 2 },
-  ];
-  const perToken = countedMsPerToken(rounds, 4, { hops: 5, t1Ms: 15 }, (rows) => 10 + rows);
-  assert.equal(perToken, (75 + 11 + 2 + 75 + 15) / 4);
+const round = { draftMs: 0, frames: 1, answeredRows: 1, slowestMs: 3, fromIdle: true };
+const link = { hops: 5, t1Ms: 15 };
+
+test('countedTime adds what happened and divides by the tokens', () => {
+  const rounds = [round, { ...round, answeredRows: 5, draftMs: 2 }];
+  const { msPerToken, missShare, ringMs } = countedTime(rounds, 4, link, (rows) => 10 + rows);
+  assert.equal(msPerToken, (75 + 11 + 2 + 75 + 15) / 4);
+  assert.equal(missShare, 0.5);
+  assert.equal(ringMs, (75 + 11 + 2 + 75 + 15) / 2);
 });
 
-test('countedMsPerToken equals the plain formula when nothing is drafted', () => {
-  const rounds = Array.from({ length: 7 }, () => ({ rows: 1, draftMs: 0 }));
-  const ring = { hops: 5, t1Ms: 15, tvMs: 12 };
-  assert.equal(
-    countedMsPerToken(rounds, 7, ring, () => ring.tvMs),
-    plainMsPerToken(ring),
-  );
+test('countedTime equals the plain formula when nothing is drafted', () => {
+  const rounds = Array.from({ length: 7 }, () => round);
+  const { msPerToken } = countedTime(rounds, 7, link, () => 12);
+  assert.equal(msPerToken, plainMsPerToken({ ...link, tvMs: 12 }));
+});
+
+test('countedTime charges frames behind others by their slowest stage, or by their drafting', () => {
+  const rounds = [
+    { ...round, frames: 3, answeredRows: 6, slowestMs: 12, draftMs: 4 },
+    { ...round, frames: 2, answeredRows: 4, slowestMs: 6, draftMs: 1, fromIdle: false },
+    { ...round, frames: 1, answeredRows: 2, slowestMs: 3, draftMs: 7, fromIdle: false },
+    // Its first guess was wrong, so none of its frames was answered.
+    { ...round, frames: 0, answeredRows: 0, slowestMs: 0, draftMs: 9, fromIdle: false },
+  ];
+  const { msPerToken, missShare, ringMs, deltaMs } = countedTime(rounds, 10, link, (rows) => 10 + rows);
+  assert.equal(ringMs, 4 + 75 + 12);
+  assert.ok(Math.abs(deltaMs - (8 + 6 + 7) / 9) < 1e-12);
+  assert.ok(Math.abs(msPerToken - (missShare * ringMs + (1 - missShare) * deltaMs)) < 1e-12);
+});
+
+test('asynchronousMsPerToken is (1 - alpha) R + alpha delta for frames of one token', () => {
+  const ring = { ...link, tvMs: 10 };
+  const one = { tokens: 1, stageMs: 2.5 };
+  assert.ok(Math.abs(asynchronousMsPerToken(ring, one, 2, 0.7) - (0.3 * 85 + 0.7 * 2.5)) < 1e-9);
+  assert.equal(asynchronousMsPerToken(ring, one, 2, 0), 85);
+  assert.equal(asynchronousMsPerToken(ring, one, 4, 1), 4);
+});
+
+test('asynchronousMsPerToken waits for larger frames only where drafting is slower than a stage', () => {
+  const ring = { ...link, tvMs: 10 };
+  const four = { tokens: 4, stageMs: 2.5 };
+  const slow = asynchronousMsPerToken(ring, four, 2, 0.7);
+  const run = 0.7 ** 4 / (1 - 0.7 ** 4);
+  assert.ok(Math.abs(slow - 0.3 * (85 + 6 + 8 * run)) < 1e-9);
 });
 
 test('countedAlpha counts only the tokens that were reached', () => {

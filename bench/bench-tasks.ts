@@ -9,7 +9,7 @@ import { createChatTemplate } from '../src/text/chat-template.ts';
 import { createTokenizer } from '../src/text/tokenizer.ts';
 import type { DataSet } from './data-set.ts';
 import { readDataSets } from './datasets.ts';
-import type { WanTask } from './wan-run.ts';
+import type { BenchTask } from './mode-runs.ts';
 
 /** Prompts for a measurement without delay. */
 const undelayedPrompts = 6;
@@ -26,7 +26,7 @@ export interface TaskOptions {
 export interface PreparedTasks {
   readonly dims: ModelDims;
   readonly sets: readonly DataSet[];
-  readonly tasks: readonly WanTask[];
+  readonly tasks: readonly BenchTask[];
 }
 
 /** Prompts that are too long are named and left out. Throws if none is left, and what reading the files throws. */
@@ -37,7 +37,7 @@ export async function prepareTasks(options: TaskOptions): Promise<PreparedTasks>
   const tokenizer = createTokenizer(file.metadata);
   const template = createChatTemplate(file.metadata, tokenizer);
   const sets: DataSet[] = [];
-  const tasks: WanTask[] = [];
+  const tasks: BenchTask[] = [];
   for (const path of dataPaths) {
     sets.push(...(await readDataSets(path, { limit, countTokens: (text) => tokenizer.encode(text).length })));
   }
@@ -56,7 +56,7 @@ export async function prepareTasks(options: TaskOptions): Promise<PreparedTasks>
 }
 
 /** A few prompts of all sets. */
-export function undelayed(tasks: readonly WanTask[]): WanTask[] {
+export function undelayed(tasks: readonly BenchTask[]): BenchTask[] {
   const step = Math.max(1, Math.floor(tasks.length / undelayedPrompts));
   return tasks.filter((_, i) => i % step === 0).slice(0, undelayedPrompts);
 }

@@ -1,0 +1,217 @@
+/**
+ * `bench drafters`: how often each drafter is right, position by position, and what a round would commit. The target
+ * answers once, plainly, over loopback; then every drafter is replayed on those answers.
+ */
+import { systemClock } from '../shards/clock.ts';
+import { createDraftPlanner } from '../src/drafting/chooser.ts';
+import type { Drafter, DraftPolicy } from '../src/drafting/drafter.ts';
+import { createNoneDrafter } from '../src/drafting/none-drafter.ts';
+import { createSuffixDrafter } from '../src/drafting/suffix-drafter.ts';
+import type { LocalDraft } from '../src/local-draft.ts';
+import type { Tokenizer } from '../src/text/tokenizer.ts';
+import { generate } from './bench-gateway.ts';
+import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
+import { type ClusterModel, startCluster } from './cluster.ts';
+import { type Environment, readEnvironment } from './environment.ts';
+import { atLeast, type Goal, goalTable } from './goals.ts';
+import { lineChart } from './plot.ts';
+import { type Plot, plotName } from './plot-files.ts';
+import { type Publication, publish } from './publish.ts';
+import { repetitionPeriod } from './repetition.ts';
+import { type KnownOutput, newReplayTotals, type ReplayTotals, replayOutput } from './replay.ts';
+import { median } from './statistics.ts';
+import { cell, markdownTable, plainTable, type Table } from './table.ts';
+
+/** Shape of links that nothing passes. */
+const noDelay = { delayMs: 0, mbit: null, jitterMs: 0, seed: 0 };
+/** What the chooser is told of a round: four workers and t1 = 15 ms, on slow cores. */
+const toldRoundMs = (rows: number): number => 87 + 4 * rows;
+
+export interface DraftersOptions extends ClusterModel, Publication {
+  readonly dataPaths: readonly string[];
+  readonly limit: number | null;
+  readonly maxTokens: number;
+  readonly draftTokensMax: number;
+  readonly localDrafter: string | null;
+}
+
+/** One drafter on one data set. */
+export interface DrafterLine {
+  readonly set: string;
+  readonly drafter: string;
+  readonly outputs: number;
+  /** Tokens per round. */
+  readonly acceptedLength: number;
+  /** Chance that a token that was drafted and reached is right; NaN without drafts. */
+  readonly alpha: number;
+  /** Share of rounds that had a draft at all. */
+  readonly draftedShare: number;
+  /** Chance at each position, given that those before it were right. */
+  readonly byPosition: readonly number[];
+  /** How often each position was reached. */
+  readonly reached: readonly number[];
+  /** Drafting time per token, median over rounds, ms. */
+  readonly tdMs: number;
+}
+
+export async function runDraftersBench(options: DraftersOptions): Promise<readonly DrafterLine[]> {
+  const { print, draftTokensMax } = options;
+  const environment = readEnvironment();
+  const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
+  print('the target answers ...');
+  const { outputs, tokenizer } = await plainOutputs(options, prepared);
+  if (options.lm === null) print('there is no local drafter: only copying is measured');
+  const lines: DrafterLine[] = [];
+  for (const [name, open] of drafterKinds(options.lm, print)) {
+    print(`replaying ${name} ...`);
+    for (const [set, ofSet] of outputs) {
+      const drafter = await open(tokenizer);
+      // Alone a drafter never asks for a length of its own: as long as wanted.
+      const policy: DraftPolicy = { drafter: 'auto', draftLength: draftTokensMax };
+      const totals = newReplayTotals();
+      for (const output of ofSet)
+        await replayOutput(drafter, output, { draftTokensMax, policy, roundMs: toldRoundMs }, totals);
+      await drafter.dispose();
+      lines.push(lineOf(set, name, ofSet.length, totals));
+    }
+  }
+  const goals = drafterGoals(lines);
+  const text = (draw: (table: Table) => string): string =>
+    draftersText({ lines, goals, environment, options }, draw);
+  print(`\n${text(plainTable)}\n`);
+  await publish(options, {
+    json: { claim: 'drafters', environment, maxTokens: options.maxTokens, draftTokensMax, lines, goals },
+    sections: [
+      { key: 'drafters', title: 'Drafters', body: text(markdownTable), plots: acceptancePlots(lines) },
+    ],
+  });
+  return lines;
+}
+
+/** Name → how to start it. */
+function drafterKinds(
+  lm: LocalDraft,
+  print: (line: string) => void,
+): [name: string, open: (tokenizer: Tokenizer) => Promise<Drafter>][] {
+  const { now } = systemClock;
+  const ngram = async (): Promise<Drafter> => createSuffixDrafter({ now });
+  if (lm === null) return [['ngram', ngram]];
+  const auto = async (tokenizer: Tokenizer): Promise<Drafter> =>
+    createDraftPlanner({
+      none: createNoneDrafter(),
+      ngram: await ngram(),
+      models: [await lm(tokenizer)],
+      onFailure: (source, error) => print(`${source} failed: ${String(error)}`),
+    });
+  return [
+    ['ngram', ngram],
+    ['head', lm],
+    ['auto', auto],
+  ];
+}
+
+/** The target's own answers by data set, without those that loop. */
+async function plainOutputs(
+  options: DraftersOptions,
+  { tasks }: PreparedTasks,
+): Promise<{ outputs: Map<string, KnownOutput[]>; tokenizer: Tokenizer }> {
+  const cluster = await startCluster(options, 1, noDelay);
+  try {
+    const gateway = await cluster.openDirectGateway();
+    const outputs = new Map<string, KnownOutput[]>();
+    for (const { set, id, promptIds } of tasks) {
+      const { ids } = await generate(gateway, {
+        ...{ promptIds, maxTokens: options.maxTokens, prediction: null },
+        speculation: { drafter: 'none', draftLength: 0 },
+      });
+      if (ids.length < 2 || repetitionPeriod(ids) > 0) continue;
+      outputs.set(set, [...(outputs.get(set) ?? []), { id, promptIds, ids }]);
+    }
+    return { outputs, tokenizer: gateway.tokenizer };
+  } finally {
+    await cluster.close();
+  }
+}
+
+export function lineOf(set: string, drafter: string, outputs: number, totals: ReplayTotals): DrafterLine {
+  const { counters, rounds, tokens, tokenMs } = totals;
+  const reached = [...counters.offeredAt];
+  const accepted = reached.map((_, i) => counters.acceptedAt[i] ?? 0);
+  const stopped = reached.map((offered, i) => ({ drafted: offered, accepted: accepted[i] }));
+  const offers = stopped.reduce((total, position) => total + position.drafted, 0);
+  return {
+    ...{ set, drafter, outputs, reached, acceptedLength: tokens / rounds },
+    alpha: accepted.reduce((total, right) => total + right, 0) / offers,
+    draftedShare: tokenMs.length / rounds,
+    byPosition: stopped.map((position) => position.accepted / position.drafted),
+    tdMs: median(tokenMs),
+  };
+}
+
+/** Promised of the trained head: alone at the first position, and behind copying over all. */
+export function drafterGoals(lines: readonly DrafterLine[]): Goal[] {
+  const of = (set: string, drafter: string): DrafterLine | undefined =>
+    lines.find((line) => line.set === set && line.drafter === drafter);
+  return [
+    atLeast(
+      'HumanEval: head alone, first position',
+      of('humaneval', 'head')?.byPosition[0] ?? Number.NaN,
+      0.72,
+    ),
+    atLeast('GSM8K: head alone, first position', of('gsm8k', 'head')?.byPosition[0] ?? Number.NaN, 0.68),
+    atLeast('HumanEval: head behind copying, alpha', of('humaneval', 'auto')?.alpha ?? Number.NaN, 0.82),
+    atLeast('GSM8K: head behind copying, alpha', of('gsm8k', 'auto')?.alpha ?? Number.NaN, 0.73),
+  ];
+}
+
+function draftersText(
+  {
+    lines,
+    goals,
+    environment,
+    options,
+  }: {
+    lines: readonly DrafterLine[];
+    goals: readonly Goal[];
+    environment: Environment;
+    options: DraftersOptions;
+  },
+  draw: (table: Table) => string,
+): string {
+  const positions = Array.from({ length: options.draftTokensMax }, (_, i) => `p${i + 1}`);
+  return [
+    `${options.model.name}, greedy, at most ${options.maxTokens} tokens, drafts of up to ${options.draftTokensMax}; replayed on the ` +
+      `target's own answers, cold; ${environment.cpu} x ${environment.cores}, load ${cell(environment.loadAverage, 2)}, ` +
+      `commit ${environment.commit ?? 'unknown'}, ${environment.date}. pK = chance that token K of a draft is right, given those ` +
+      `before; E = tokens per round; td = time per drafted token, median.\n`,
+    draw({
+      textColumns: 2,
+      header: ['set', 'drafter', 'n', 'E', 'alpha', 'rounds with a draft', 'td, ms', ...positions],
+      rows: lines.map((line) => [
+        line.set,
+        line.drafter,
+        String(line.outputs),
+        cell(line.acceptedLength, 2),
+        cell(line.alpha, 2),
+        `${cell(100 * line.draftedShare)} %`,
+        cell(line.tdMs, 2),
+        ...positions.map((_, i) => cell(line.byPosition[i] ?? Number.NaN, 2)),
+      ]),
+    }),
+    '',
+    draw(goalTable(goals)),
+  ].join('\n');
+}
+
+function acceptancePlots(lines: readonly DrafterLine[]): Plot[] {
+  return [...Map.groupBy(lines, ({ set }) => set)].map(([set, ofSet]) => {
+    const title = `${set}: acceptance by position of the draft`;
+    const series = ofSet.map(({ drafter, byPosition }) => ({
+      name: drafter,
+      points: byPosition.map((chance, i) => [i + 1, chance] as const),
+    }));
+    const y = { label: 'chance, given that all before are right', upTo: 1 };
+    const svg = lineChart({ title, x: { label: 'position' }, y, series });
+    return { name: plotName('acceptance', set), title, svg };
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * Ways of decoding that benchmarks set side by side. A mode is what one request asks for; the ring's shape comes with
+ * it. `plain chain` is the base of every comparison.
+ */
+import type { Topology } from '../shards/open-message.ts';
+import type { Verification } from '../shards/verification.ts';
+import type { DraftPolicy } from '../src/drafting/drafter.ts';
+
+export interface BenchMode {
+  readonly name: string;
+  readonly topology: Topology;
+  readonly speculation: DraftPolicy;
+  /** Share of the plain output's tokens that are changed in the request's prediction; null: no prediction. */
+  readonly predictionEdits: number | null;
+  /** Left out: coupled, lossless. */
+  readonly verification?: Verification;
+}
+
+export const plainChain: BenchMode = {
+  name: 'plain chain',
+  topology: 'chain',
+  speculation: { drafter: 'none', draftLength: 0, rounds: 'sync' },
+  predictionEdits: null,
+};
+
+export const plainStar: BenchMode = { ...plainChain, name: 'plain star', topology: 'star' };
+
+/** Speculation over the chain; the draft length is the planner's choice unless it is given. */
+export function speculative(
+  name: string,
+  speculation: Omit<DraftPolicy, 'draftLength'> & Partial<Pick<DraftPolicy, 'draftLength'>>,
+  further: Partial<Pick<BenchMode, 'predictionEdits' | 'verification'>> = {},
+): BenchMode {
+  const policy = { draftLength: 'auto', ...speculation } as const;
+  return { name, topology: 'chain', predictionEdits: null, ...further, speculation: policy };
+}
+
+/** Must its output equal that of plain decoding, id by id? */
+export function isLossless({ verification }: BenchMode): boolean {
+  return verification?.mode !== 'adaptive' || verification.tau === 0;
+}
+
+/** May frames of one answer be under way behind one another? */
+export function overlaps({ speculation: { rounds = 'auto', drafter } }: BenchMode): boolean {
+  return drafter !== 'none' && rounds !== 'sync';
+}
+
+/** Modes by name, in the order of `all`, the base among them. Throws with the names that there are. */
+export function chosenModes(all: readonly BenchMode[], names: readonly string[] | null): BenchMode[] {
+  if (names === null) return [...all];
+  const stranger = names.find((name) => !all.some((mode) => mode.name === name));
+  if (stranger !== undefined) {
+    throw new Error(
+      `There is no mode '${stranger}'; the modes are: ${all.map(({ name }) => name).join(', ')}.`,
+    );
+  }
+  return all.filter(({ name }) => name === plainChain.name || names.includes(name));
+}

@@ -1,0 +1,146 @@
+/**
+ * `bench sweep`: fixed draft lengths against the automatic choice, on the same prompts in one run. The choice is good if
+ * it is within a few percent of the best fixed length, which nobody knows beforehand, and never slower than plain.
+ */
+import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
+import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
+import { type Environment, readEnvironment } from './environment.ts';
+import { atLeast, type Goal, goalTable } from './goals.ts';
+import { type ModeSummary, summariseModes } from './mode-summary.ts';
+import { type BenchMode, plainChain, speculative } from './modes.ts';
+import { lineChart } from './plot.ts';
+import { type Plot, plotName } from './plot-files.ts';
+import { type Publication, publish } from './publish.ts';
+import { cell, markdownTable, plainTable, type Table } from './table.ts';
+
+/** Share of the best fixed length's speed that the automatic choice must reach, and of plain decoding's. */
+const bestShareMin = 0.95;
+const plainShareMin = 0.98;
+
+const automatic: readonly BenchMode[] = [
+  speculative('auto sync', { drafter: 'auto', rounds: 'sync' }),
+  speculative('auto', { drafter: 'auto', rounds: 'auto' }),
+];
+
+export interface SweepOptions extends Omit<DelayedOptions, 'modes'>, Publication {
+  readonly t1Ms: readonly number[];
+  readonly workers: number;
+  /** Besides 0, which is plain decoding. */
+  readonly lengths: readonly number[];
+  readonly dataPaths: readonly string[];
+  readonly limit: number | null;
+  readonly localDrafter: string | null;
+}
+
+export interface SweepReport extends DelayedRun {
+  readonly askedT1Ms: number;
+  readonly workers: number;
+  readonly environment: Environment;
+  readonly summaries: readonly ModeSummary[];
+  readonly goals: readonly Goal[];
+}
+
+export async function runSweepBench(options: SweepOptions): Promise<SweepReport[]> {
+  const { workers, print } = options;
+  const modes = sweepModes(options.lengths);
+  const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
+  const reports: SweepReport[] = [];
+  for (const askedT1Ms of options.t1Ms) {
+    const report = await sweepAt(options, prepared, modes, askedT1Ms);
+    print(`\n${sweepText(report, plainTable)}\n`);
+    reports.push(report);
+    await publish(options, {
+      json: { claim: 'sweep', workers, lengths: options.lengths, reports },
+      sections: [
+        {
+          key: plotName('sweep', workers),
+          title: `Draft lengths: ${workers} workers`,
+          body: reports.map((done) => sweepText(done, markdownTable)).join('\n\n'),
+          plots: reports.flatMap(sweepPlots),
+        },
+      ],
+    });
+  }
+  return reports;
+}
+
+export function sweepModes(lengths: readonly number[]): BenchMode[] {
+  const fixed = lengths.map((draftLength) =>
+    speculative(`length ${draftLength}`, { drafter: 'auto', draftLength, rounds: 'sync' }),
+  );
+  return [plainChain, ...fixed, ...automatic];
+}
+
+async function sweepAt(
+  options: SweepOptions,
+  prepared: PreparedTasks,
+  modes: readonly BenchMode[],
+  askedT1Ms: number,
+): Promise<SweepReport> {
+  const { workers } = options;
+  const environment = readEnvironment();
+  const shape = { delayMs: askedT1Ms, mbit: null, jitterMs: 0, seed: benchSeed };
+  const run = await measureDelayed({ ...options, modes }, prepared, { workers, shape }, async () => ({}));
+  const summaries = summariseModes(run.runs, { modes, workers, t1Ms: run.oneWay.t1Ms });
+  return { askedT1Ms, workers, environment, summaries, goals: sweepGoals(summaries), ...run };
+}
+
+/** For each data set: the automatic choices over the best fixed length, and over plain decoding. */
+export function sweepGoals(summaries: readonly ModeSummary[]): Goal[] {
+  return [...Map.groupBy(summaries, ({ set }) => set)].flatMap(([set, lines]) => {
+    const fixed = lines.filter(({ mode }) => !automatic.some(({ name }) => name === mode));
+    const best = Math.max(...fixed.map(({ speedUp }) => speedUp));
+    return lines
+      .filter((line) => !fixed.includes(line))
+      .flatMap(({ mode, speedUp }) => [
+        atLeast(`${set}: ${mode} over the best fixed length`, speedUp / best, bestShareMin),
+        atLeast(`${set}: ${mode} over plain decoding`, speedUp, plainShareMin),
+      ]);
+  });
+}
+
+function sweepText(report: SweepReport, draw: (table: Table) => string): string {
+  const { oneWay, environment } = report;
+  return [
+    `t1 ${report.askedT1Ms} ms (measured ${cell(oneWay.t1Ms, 2)}), N = ${report.workers}; ` +
+      `${environment.cpu} x ${environment.cores}, load ${cell(environment.loadAverage, 2)}, ` +
+      `commit ${environment.commit ?? 'unknown'}, ${environment.date}\n`,
+    draw({
+      textColumns: 2,
+      header: ['set', 'mode', 'n', 'ms/token', 'speed-up', 'alpha', 'E', 'drafted', 'td'],
+      rows: report.summaries.map((line) => [
+        line.set,
+        line.mode,
+        String(line.outputs),
+        cell(line.measuredMsPerToken, 1),
+        `${cell(line.speedUp, 2)}x`,
+        cell(line.alpha, 2),
+        cell(line.acceptedLength, 2),
+        cell(line.draftLength, 1),
+        cell(line.tdMs, 2),
+      ]),
+    }),
+    '',
+    draw(goalTable(report.goals)),
+  ].join('\n');
+}
+
+function sweepPlots({ askedT1Ms, workers, summaries }: SweepReport): Plot[] {
+  const series = [...Map.groupBy(summaries, ({ set }) => set)].flatMap(([set, lines]) => {
+    const fixed = lines.flatMap((line): [number, number][] => {
+      if (line.mode === plainChain.name) return [[0, line.speedUp]];
+      const length = Number(line.mode.replace('length ', ''));
+      return Number.isNaN(length) ? [] : [[length, line.speedUp]];
+    });
+    const longest = Math.max(...fixed.map(([length]) => length));
+    const chosen = lines.find(({ mode }) => mode === 'auto');
+    const level = chosen === undefined ? [] : [0, longest].map((at) => [at, chosen.speedUp] as const);
+    return [
+      { name: set, points: fixed },
+      { name: `${set}, auto`, points: level },
+    ];
+  });
+  const title = `Speed-up by fixed draft length, ${workers} workers, t1 ${askedT1Ms} ms`;
+  const svg = lineChart({ title, x: { label: 'draft length' }, y: { label: 'speed-up' }, series });
+  return [{ name: plotName('draft-length', workers, askedT1Ms), title, svg }];
+}
