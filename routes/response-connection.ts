@@ -20,7 +20,9 @@ import {
 import { inResponseTerms } from './response-request.ts';
 
 /** Answers under way when a connection's time is up, or the gateway shuts down, may still end so long. */
-const farewellMsMax = 1500;
+const farewellMsMax = 800;
+/** Time for a client to close in turn; with the above well below the three seconds in which the gateway stops. */
+const closingMsMax = 500;
 
 export interface ConnectionOptions {
   readonly socket: ClientSocket;
@@ -138,7 +140,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       closing.abort(refusal);
       await Promise.race([lanes.idle(), wait(farewellMsMax, undefined, { ref: false })]);
       socket.close(closeCodes.restart, 'the gateway is shutting down');
-      setTimeout(() => socket.terminate(), farewellMsMax).unref();
+      setTimeout(() => socket.terminate(), closingMsMax).unref();
     },
   };
 }
