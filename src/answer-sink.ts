@@ -4,7 +4,7 @@
  */
 import type { LogprobRows } from '../shards/logprobs.ts';
 import type { CompletionEvent } from './completion.ts';
-import type { FinishReason, TokenSink } from './engine/session.ts';
+import { backlogTokensMax, type FinishReason, type TokenSink } from './engine/session.ts';
 import type { SessionStats } from './engine/session-stats.ts';
 import type { PromptScores } from './prompt-scores.ts';
 import { Detokenizer } from './text/detokenizer.ts';
@@ -21,6 +21,8 @@ export interface AnswerSinkOptions {
   readonly ignoreEos: boolean;
   /** Of the prompt, if they were asked for. */
   readonly scores: PromptScores | null;
+  /** The reader has caught up: rounds that waited for it may go on. */
+  readonly onRead: () => void;
   /** The reader left before the end. */
   readonly onLeave: () => void;
   readonly finish: (reason: FinishReason, stats: SessionStats, completionTokens: number) => FinishEvent;
@@ -101,7 +103,7 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
       for (;;) {
         const event = this.queue.shift();
         if (event !== undefined) {
-          if (event.type === 'text') this.unread -= event.deltas.length;
+          if (event.type === 'text') this.take(event.deltas.length);
           yield event;
         } else if (this.outcome === 'ended') return;
         else if (this.outcome !== 'open') throw this.outcome.error;
@@ -110,6 +112,12 @@ export class AnswerSink implements TokenSink, AsyncIterable<CompletionEvent> {
     } finally {
       this.options.onLeave();
     }
+  }
+
+  private take(tokens: number): void {
+    const before = this.unread;
+    this.unread -= tokens;
+    if (before > backlogTokensMax && this.unread <= backlogTokensMax) this.options.onRead();
   }
 
   private enqueue(event: CompletionEvent): void {

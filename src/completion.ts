@@ -186,6 +186,7 @@ function startChoice(
     stop: request.stop,
     ignoreEos: request.ignoreEos ?? false,
     scores,
+    onRead: () => scheduler.wake(),
     onLeave: () => left.abort(),
     finish: (reason, stats, completionTokens) => ({
       type: 'finish',
