@@ -1,6 +1,10 @@
-/** openapi.yaml from the routes' own schemas; scripts/openapi.ts writes it, nothing is served under a URL. */
+/** The OpenAPI document, from the routes' own schemas: scripts/openapi.ts writes openapi.yaml, reference.ts serves it. */
 import swagger from '@fastify/swagger';
 import fastifyPlugin from 'fastify-plugin';
+
+const tags = ['chat', 'completions', 'responses', 'conversations', 'models', 'tokens', 'health'];
+
+const securityOf = { open: [], key: [{ key: [] }], admin: [{ adminKey: [] }] };
 
 export const openapi = fastifyPlugin(
   async (app) => {
@@ -16,18 +20,22 @@ export const openapi = fastifyPlugin(
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
         },
         servers: [{ url: 'http://127.0.0.1:8000' }],
-        tags: [
-          { name: 'responses' },
-          { name: 'conversations' },
-          { name: 'chat' },
-          { name: 'models' },
-          { name: 'health' },
-        ],
+        tags: tags.map((name) => ({ name })),
+        components: {
+          securitySchemes: {
+            key: { type: 'http', scheme: 'bearer', description: 'An API key, where the gateway has any.' },
+            adminKey: { type: 'http', scheme: 'bearer', description: 'FORETOKEN_ADMIN_KEY.' },
+          },
+        },
       },
-      transform: ({ schema, url }) => ({
+      transform: ({ schema, url, route }) => ({
         // OpenAPI has no wildcard; the one that is served stands for a model's id.
         url: url.replace('*', '{model}'),
-        schema: { ...schema, ...('params' in schema && { params: renamed(schema.params, '*', 'model') }) },
+        schema: {
+          ...schema,
+          ...('params' in schema && { params: renamed(schema.params, '*', 'model') }),
+          security: securityOf[route.config?.access ?? 'key'],
+        },
       }),
     });
   },

@@ -18,6 +18,7 @@ import { inFlight } from '../routes/in-flight.ts';
 import { type ModelDirectory, modelRoutes } from '../routes/models.ts';
 import { notFound } from '../routes/not-found.ts';
 import { openapi } from '../routes/openapi.ts';
+import { referenceRoutes } from '../routes/reference.ts';
 import { requestId, requestIdOf } from '../routes/request-id.ts';
 import { measuredAnswers } from '../routes/response-answers.ts';
 import { createOrderReader } from '../routes/response-orders.ts';
@@ -128,6 +129,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(tokenRoutes, { prompts, models, readiness });
   await app.register(modelRoutes, { models });
   await app.register(versionRoutes, { version });
+  await app.register(referenceRoutes);
   await app.register(healthRoutes, { readiness, metrics });
   await app.ready();
   return app;

@@ -1,0 +1,43 @@
+/** `/docs`: the reference of this API to read; `/openapi.json`: the same for programs. Made once, when first asked for. */
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { type ReferenceDocument, renderReference } from './reference-page.ts';
+
+/** Nothing but the page's own style may load. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+export async function referenceRoutes(app: FastifyInstance): Promise<void> {
+  const tags = ['health'];
+  let page: string | null = null;
+  app.get(
+    '/openapi.json',
+    {
+      config: { access: 'open' },
+      schema: {
+        operationId: 'getDocument',
+        summary: 'This API as an OpenAPI document',
+        tags,
+        response: { 200: Type.Object({}, { additionalProperties: true }) },
+      },
+    },
+    async () => app.swagger(),
+  );
+  app.get(
+    '/docs',
+    {
+      config: { access: 'open' },
+      schema: {
+        operationId: 'getReference',
+        summary: 'This API as a page to read',
+        tags,
+        response: { 200: { content: { 'text/html': { schema: Type.String() } } } },
+      },
+    },
+    async (_request, reply) => {
+      // Through JSON: what programs get is what people read.
+      page ??= renderReference(JSON.parse(JSON.stringify(app.swagger())) as ReferenceDocument);
+      reply.type('text/html; charset=utf-8').header('content-security-policy', policy);
+      return page;
+    },
+  );
+}
