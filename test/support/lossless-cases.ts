@@ -75,6 +75,17 @@ function isDistinct({ drafter, draftLength, prediction, rounds }: LosslessCase):
   return drafter === 'ngram' || draftLength === 'auto';
 }
 
+/** Half of the cases: of two that differ in their rounds alone one, this one synchronous and the next asynchronous. */
+export function alternateRounds(cases: readonly LosslessCase[]): LosslessCase[] {
+  const twins = new Map<string, LosslessCase[]>();
+  for (const value of cases) {
+    const { rounds: _, ...rest } = value;
+    const key = JSON.stringify(rest);
+    twins.set(key, [...(twins.get(key) ?? []), value]);
+  }
+  return [...twins.values()].map((pair, i) => pair[i % pair.length]!);
+}
+
 /** A few cases that hold every pair of values of the given dimensions. */
 export function pairwise(candidates: readonly LosslessCase[]): LosslessCase[] {
   const pairsOf = (value: LosslessCase): string[] => {
