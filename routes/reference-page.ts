@@ -6,6 +6,7 @@
 /** The parts of an OpenAPI 3.1 document that are shown. */
 export interface ReferenceDocument {
   readonly info: { readonly title: string; readonly description?: string; readonly version: string };
+  readonly tags?: readonly { readonly name: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
@@ -77,11 +78,13 @@ dt { font: .9rem/1.5 ui-monospace, monospace; margin-top: .5rem; overflow-wrap: 
 dt b { font-weight: 600; } dd { margin: 0; }
 `;
 
-export function renderReference({ info, paths }: ReferenceDocument): string {
+export function renderReference({ info, paths, tags: named = [] }: ReferenceDocument): string {
   const operations = Object.entries(paths).flatMap(([url, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ url, method, operation })),
   );
-  const tags = [...new Set(operations.map(({ operation }) => operation.tags?.[0] ?? 'other'))];
+  const used = new Set(operations.map(({ operation }) => operation.tags?.[0] ?? 'other'));
+  // In the document's own order, then what it forgot to name.
+  const tags = [...new Set([...named.map(({ name }) => name), ...used])].filter((tag) => used.has(tag));
   const sections = tags.map((tag) => {
     const own = operations.filter(({ operation }) => (operation.tags?.[0] ?? 'other') === tag);
     const articles = own.map(({ url, method, operation }) => article(url, method, operation));
