@@ -100,6 +100,8 @@ export interface ShardClientOptions {
   readonly random?: () => number;
   /** Certificate authority (PEM) for https: origins. */
   readonly ca?: string;
+  /** A connection that stood has ended, and not by close(). */
+  readonly onLost?: (error: ShardError) => void;
 }
 
 export function createShardClient(options: ShardClientOptions): ShardClient {

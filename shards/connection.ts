@@ -57,6 +57,8 @@ export interface ConnectionOptions {
   readonly random?: () => number;
   /** Certificate authority (PEM) to trust instead of the system's. */
   readonly ca?: string;
+  /** A connection that stood has ended, and not by close(). */
+  readonly onLost?: (error: ShardError) => void;
 }
 
 export function createConnection({
@@ -65,6 +67,7 @@ export function createConnection({
   log,
   random = Math.random,
   ca,
+  onLost = () => {},
 }: ConnectionOptions): Connection {
   let state: ConnectionState = { name: 'idle' };
   let generation = 0;
@@ -149,6 +152,7 @@ export function createConnection({
           log.debug({ origin, err: cause }, 'connection to peer ended');
         }
         reject(error);
+        if (own && connected) onLost(error);
       });
     });
   }

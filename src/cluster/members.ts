@@ -5,7 +5,7 @@
  */
 import { createShardClient, type ShardClient } from '../../shards/client.ts';
 import type { Clock } from '../../shards/clock.ts';
-import { type ShardErrorCode, toShardError } from '../../shards/errors.ts';
+import { type ShardError, type ShardErrorCode, toShardError } from '../../shards/errors.ts';
 import type { Log } from '../../shards/log.ts';
 import type { ShardManifest } from '../../shards/manifest.ts';
 import { GatewayError } from '../errors.ts';
@@ -59,14 +59,19 @@ export function createMembers(options: MembersOptions): Members {
   const { clock, log, clusterKey } = options;
   const members = options.origins.map((origin): Member => {
     const authorization = (): string | null => (clusterKey === null ? null : `Bearer ${clusterKey}`);
-    return {
+    // The end of a connection says it sooner than the next probe would. Once: a peer that hangs up each time is no news.
+    const onLost = (error: ShardError): void => {
+      if (member.state === 'ready') report(origin, error);
+    };
+    const member: Member = {
       origin,
-      client: createShardClient({ origin, authorization, clock, log }),
+      client: createShardClient({ origin, authorization, clock, log, onLost }),
       state: 'joining',
       manifest: null,
       problem: null,
       cancelProbe: () => {},
     };
+    return member;
   });
   let closed = false;
   const watchers = new Set<() => void>();
@@ -86,6 +91,13 @@ export function createMembers(options: MembersOptions): Members {
     member.cancelProbe();
     member.cancelProbe = clock.after(pause, () => void probe(member));
     for (const watcher of watchers) watcher();
+  }
+
+  function report(origin: string, error: unknown): void {
+    const member = members.find((candidate) => candidate.origin === origin);
+    if (member === undefined || closed) return;
+    markLost(member, error);
+    void probe(member);
   }
 
   function markLost(member: Member, error: unknown): void {
@@ -177,12 +189,7 @@ export function createMembers(options: MembersOptions): Members {
       });
     },
 
-    report(origin, error) {
-      const member = members.find((candidate) => candidate.origin === origin);
-      if (member === undefined || closed) return;
-      markLost(member, error);
-      void probe(member);
-    },
+    report,
 
     states: () => members.map(({ origin, state }) => ({ origin, state })),
 

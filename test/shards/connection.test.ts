@@ -58,8 +58,12 @@ async function startPeer(port = 0): Promise<Peer> {
   };
 }
 
-function connectionTo(origin: string, clock = systemClock): Connection {
-  return createConnection({ origin, clock, log: silentLog, random: () => 0.5 });
+function connectionTo(
+  origin: string,
+  clock = systemClock,
+  onLost: (error: ShardError) => void = () => {},
+): Connection {
+  return createConnection({ origin, clock, log: silentLog, random: () => 0.5, onLost });
 }
 
 /** Without the narrowing that TypeScript does on a property it thinks constant. */
@@ -79,7 +83,8 @@ async function refused(connection: Connection): Promise<ShardError> {
 
 test('createConnection dials once for all who wait, and again after a loss', async () => {
   const peer = await startPeer();
-  const connection = connectionTo(peer.origin);
+  const losses: ShardError[] = [];
+  const connection = connectionTo(peer.origin, systemClock, (error) => losses.push(error));
   assert.equal(nameOf(connection), 'idle');
   const [first, second] = await Promise.all([connection.acquire(), connection.acquire()]);
   assert.equal(first, second);
@@ -93,6 +98,11 @@ test('createConnection dials once for all who wait, and again after a loss', asy
   assert.ok(connection.bytesSent > 0);
   await connection.close();
   assert.equal(connection.state.name, 'closed');
+  assert.deepEqual(
+    losses.map(({ code }) => code),
+    ['unreachable'],
+    'a loss is told once, our own close is none',
+  );
   await refused(connection);
   await peer.close();
   await assertNoSockets();
