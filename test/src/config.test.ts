@@ -97,6 +97,7 @@ test('loadConfig refuses a host beyond loopback unless told', () => {
       /FORETOKEN_ALLOW_PUBLIC=1/,
     );
     assert.equal(loadConfig({ FORETOKEN_HOST: host, FORETOKEN_ALLOW_PUBLIC: '1' }, {}).host, host);
+    assert.equal(loadConfig({ FORETOKEN_HOST: host, FORETOKEN_API_KEYS: './keys.txt' }, {}).host, host);
   }
   for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '::1']) loadConfig({ FORETOKEN_HOST: host }, {});
 });

@@ -9,6 +9,7 @@ import {
   retryHeaders,
   toGatewayError,
 } from '../../src/errors.ts';
+import { TextError } from '../../src/text/text-error.ts';
 
 test('toGatewayError maps every shard error once, keeps the cause and leaks nothing of it', () => {
   for (const code of Object.keys(shardErrorCodes) as ShardErrorCode[]) {
@@ -35,4 +36,22 @@ test('every code has an error class, and a retry hint that SDKs honour', () => {
     const seconds = Number(retryHeaders(error)['retry-after'] ?? 1);
     assert.ok(seconds > 0 && seconds <= 60);
   }
+});
+
+test('toGatewayError tells what the template refuses as a fault of the messages', () => {
+  const error = toGatewayError(new TextError('rejected', 'The roles must alternate.'));
+  assert.deepEqual(
+    [error.code, error.param, error.message],
+    ['invalid_request', 'messages', 'The roles must alternate.'],
+  );
+  assert.equal(toGatewayError(new TextError('corrupt', 'x')).code, 'internal');
+});
+
+test('retryHeaders tell a wait in whole seconds and in milliseconds', () => {
+  const error = new GatewayError('rate_limit_exceeded', 'x', { retryAfterMs: 1234.5 });
+  assert.deepEqual(retryHeaders(error), {
+    'x-should-retry': 'true',
+    'retry-after': '2',
+    'retry-after-ms': '1235',
+  });
 });
