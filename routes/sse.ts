@@ -23,7 +23,7 @@ export interface EventStream {
   send(bodies: readonly unknown[]): Promise<void>;
   /** The last bodies, `[DONE]`, and the end of the response. */
   finish(bodies: readonly unknown[]): void;
-  /** Says what went wrong and closes the connection without `[DONE]`. */
+  /** Says what went wrong and ends the response without `[DONE]`. */
   fail(error: GatewayError): void;
 }
 
@@ -74,7 +74,10 @@ export function openEventStream(
       clearInterval(heartbeat);
       if (isGone()) return;
       const { socket } = raw;
-      raw.end(dataLine(openAiErrorBody(error)), () => socket?.end(() => socket.destroy()));
+      raw.end(dataLine(openAiErrorBody(error)), () => {
+        // Clients send their next request over the same connection, so only a process that goes takes it away.
+        if (error.code === 'draining') socket?.end(() => socket.destroy());
+      });
       letGo();
     },
   };
