@@ -85,7 +85,7 @@ export interface EngineLoad {
 
 /** All methods throw ShardError. One pass at a time: the caller waits for a result before the next `forward`. */
 export interface ShardEngine {
-  /** Makes an empty cache, or one that starts with the donor's rows. Throws kv_budget, unknown_session (donor). */
+  /** Makes an empty cache, or one that starts with the rows that the donor still has. Throws kv_budget. */
   open(session: string, adopt: Adoption | null): Promise<void>;
   /** Tail only; must come before the first pass that wants a head. */
   openTail(session: string, options: TailOptions): Promise<void>;

@@ -61,9 +61,11 @@ class LocalEngine implements ShardEngine {
   }
 
   async open(session: string, adopt: Adoption | null): Promise<void> {
-    if (adopt === null) this.#store.open(session);
-    else this.#store.adopt(session, adopt.donor, adopt.length);
-    if (isTail(this.#options.range, this.#options.dims)) this.#openHistory(session, adopt);
+    // A donor that was evicted here gives nothing, as one that holds less: the first pass will tell the gap.
+    const donor = adopt !== null && this.#store.holds(adopt.donor) ? adopt : null;
+    if (donor === null) this.#store.open(session);
+    else this.#store.adopt(session, donor.donor, donor.length);
+    if (isTail(this.#options.range, this.#options.dims)) this.#openHistory(session, donor);
   }
 
   async openTail(session: string, options: TailOptions): Promise<void> {

@@ -195,7 +195,7 @@ function startChoice(
         promptTokens: promptIds.length,
         // OpenAI bills rejected prediction tokens as completion tokens; without a prediction there are none.
         completionTokens: completionTokens + stats.rejectedPredictionTokens,
-        cachedTokens: 0,
+        cachedTokens: stats.cachedTokens,
         acceptedPredictionTokens: stats.acceptedPredictionTokens,
         rejectedPredictionTokens: stats.rejectedPredictionTokens,
       },

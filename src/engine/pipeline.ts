@@ -36,7 +36,7 @@ export function createPipeline(options: PipelineOptions): Ring {
 function openRing(
   { members, topology, clusterKey, clock }: PipelineOptions,
   route: readonly RoutedMember[],
-  { session, tail, remainingMs }: RingOpen,
+  { session, tail, adopt, remainingMs }: RingOpen,
   handlers: RingHandlers,
 ): RingStream {
   const { modelSha256, quantisation, fingerprint } = route[0]!.manifest.identity;
@@ -44,7 +44,7 @@ function openRing(
     topology,
     identity: { modelSha256, quantisation, fingerprint },
     remainingMs,
-    adopt: null,
+    adopt,
   };
   const forwards: ForwardStream[] = [];
   let ended = false;

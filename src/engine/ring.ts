@@ -3,7 +3,7 @@
  * workers, which topology and which sockets is pipeline.ts's matter (and a simulation's in tests).
  */
 import type { SparseProbs } from '../../shards/draft-probs.ts';
-import type { TailOptions } from '../../shards/engine.ts';
+import type { Adoption, TailOptions } from '../../shards/engine.ts';
 import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Verdict } from '../../shards/verify.ts';
 
@@ -58,6 +58,8 @@ export interface RingStream {
 export interface RingOpen {
   readonly session: string;
   readonly tail: TailOptions;
+  /** Rows of a finished session to start from. A donor that holds less, or is gone, shows as a gap. */
+  readonly adopt: Adoption | null;
   /** Time that the session may still take, ms. */
   readonly remainingMs: number;
 }

@@ -9,6 +9,7 @@ import { emptyDraft, withoutFirst } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { Flight } from './flight.ts';
 import { planRounds } from './plan.ts';
+import { createPrefixCache } from './prefix-cache.ts';
 import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
 import { createRingCosts } from './ring-costs.ts';
 import { RoundTally } from './round-tally.ts';
@@ -108,6 +109,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let scheduled = false;
   let closed = false;
   const costs = createRingCosts();
+  const prefixes = createPrefixCache();
   /** Frames that one session may have under way, as of the last plan. */
   let window = 1;
 
@@ -171,6 +173,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   function open(entry: Entry): void {
     const { session } = entry;
     const { request } = session;
+    const adopt = request.scorePrompt === true ? null : prefixes.find(session.owner, session.tokens);
     try {
       entry.stream = ring.open(
         {
@@ -183,6 +186,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
             ignoreEos: request.ignoreEos,
             ...request.tail,
           },
+          adopt,
           remainingMs: sessionTimeMaxMs,
         },
         {
@@ -198,6 +202,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     }
     entry.stats.startedMs = now();
     session.status = 'prefill';
+    session.adopt(adopt?.length ?? 0);
+    entry.stats.cachedTokens = adopt?.length ?? 0;
     for (const frame of session.prefillFrames()) entry.stream.forward(frame);
     drafter.open(session, session.request.speculation);
     startAnswer(entry);
@@ -284,6 +290,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       return;
     }
     entry.gaps += 1;
+    entry.stats.cachedTokens = Math.min(entry.stats.cachedTokens, gap.length);
     abandon(entry);
     for (const frame of session.prefillFrames()) stream!.forward(frame);
     startDraft(entry);
@@ -338,6 +345,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     const complete = outcome === 'stop' || outcome === 'length';
     session.status = complete ? 'finished' : 'failed';
     stream?.close(complete ? 'keep' : 'free');
+    if (complete) prefixes.add(session.id, session.owner, session.tokens);
     if (complete) session.request.sink.end(outcome, stats);
     else
       session.request.sink.fail(

@@ -34,6 +34,8 @@ export interface SessionStats {
   firstTokenMs: number;
   finishedMs: number;
   readonly rounds: RoundRecord[];
+  /** Prompt tokens whose rows were taken over from an earlier session. */
+  cachedTokens: number;
   acceptedPredictionTokens: number;
   rejectedPredictionTokens: number;
   /** What adaptive verification let through; zeros without it. */
@@ -47,6 +49,7 @@ export function newSessionStats(nowMs: number): SessionStats {
     firstTokenMs: nowMs,
     finishedMs: nowMs,
     rounds: [],
+    cachedTokens: 0,
     acceptedPredictionTokens: 0,
     rejectedPredictionTokens: 0,
     leniency: { judged: 0, kept: 0, distortion: 0 },

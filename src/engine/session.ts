@@ -101,6 +101,11 @@ export class Session implements Sequence {
     this.draftPairs = draftPairsWanted(request.tail?.verification ?? { mode: 'coupled' }, request.sampling);
   }
 
+  /** The ring holds rows for the first `length` tokens already. */
+  adopt(length: number): void {
+    this.sent = length;
+  }
+
   get outputLength(): number {
     return this.tokens.length - this.promptLength;
   }

@@ -13,7 +13,7 @@ export function warmUp(ring: Ring, session: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const tail = { sampling: greedy, promptLength: 1, eosIds: [], minTokens: 0, ignoreEos: true };
     const stream = ring.open(
-      { session, tail, remainingMs: warmUpMs },
+      { session, tail, adopt: null, remainingMs: warmUpMs },
       {
         onVerdict() {
           stream.close('free');

@@ -167,7 +167,14 @@ test('LocalEngine answers a gap with the length held and keeps the session', asy
 test('LocalEngine refuses passes that it cannot run, before it touches the cache', async () => {
   await withEngine(whole, async (engine) => {
     const pass = { session: 'a', position: 0, ids: Uint32Array.of(1, 2), hidden: null, headFrom: 0 };
-    await assert.rejects(engine.forward(pass), { code: 'unknown_session' });
+    await engine.open('orphan', { donor: 'gone', length: 5 });
+    await assert.rejects(
+      engine.forward({ session: 'orphan', position: 5, ids: Uint32Array.of(1), hidden: null, headFrom: 1 }),
+      {
+        code: 'gap',
+        detail: { length: 0 },
+      },
+    );
     await assert.rejects(engine.openTail('a', tailOptions()), { code: 'unknown_session' });
     await engine.open('a', null);
     await assert.rejects(engine.forward(pass), { code: 'bad_request', message: /not told how to sample/ });

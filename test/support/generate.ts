@@ -12,6 +12,7 @@ export interface GenerateOptions {
   readonly policy: DraftPolicy;
   readonly prediction?: readonly number[] | null;
   readonly eosIds?: readonly number[];
+  readonly owner?: string;
 }
 
 export interface Generated {
@@ -44,7 +45,7 @@ export function generate(
       eosIds: options.eosIds ?? [],
       prediction: options.prediction ? Uint32Array.from(options.prediction) : null,
       speculation: options.policy,
-      owner: '',
+      owner: options.owner ?? '',
       signal: new AbortController().signal,
       sink,
     });

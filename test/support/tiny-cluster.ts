@@ -62,6 +62,7 @@ export interface TinyClusterOptions {
   readonly sessionsMax?: number;
   readonly queuedMax?: number;
   readonly layers?: number;
+  readonly kvBytesMax?: number;
 }
 
 /** minRows 2 holds on every machine that the tests run on. */
@@ -80,7 +81,10 @@ export async function startTinyCluster(
       end: Math.floor((layers * (i + 1)) / options.workers),
     };
     const pack = await model.pack(range);
-    const engine = await createLocalEngine({ ...pack, threads: 1, kvBytesMax: 64 << 20, minRows });
+    const engine = await createLocalEngine({
+      ...pack,
+      ...{ threads: 1, kvBytesMax: options.kvBytesMax ?? 64 << 20, minRows },
+    });
     const worker = await startWorker({
       engine,
       manifest: manifestOf(pack),
