@@ -167,14 +167,7 @@ test('LocalEngine answers a gap with the length held and keeps the session', asy
 test('LocalEngine refuses passes that it cannot run, before it touches the cache', async () => {
   await withEngine(whole, async (engine) => {
     const pass = { session: 'a', position: 0, ids: Uint32Array.of(1, 2), hidden: null, headFrom: 0 };
-    await engine.open('orphan', { donor: 'gone', length: 5 });
-    await assert.rejects(
-      engine.forward({ session: 'orphan', position: 5, ids: Uint32Array.of(1), hidden: null, headFrom: 1 }),
-      {
-        code: 'gap',
-        detail: { length: 0 },
-      },
-    );
+    await assert.rejects(engine.forward(pass), { code: 'unknown_session' });
     await assert.rejects(engine.openTail('a', tailOptions()), { code: 'unknown_session' });
     await engine.open('a', null);
     await assert.rejects(engine.forward(pass), { code: 'bad_request', message: /not told how to sample/ });
@@ -229,7 +222,10 @@ test('LocalEngine adopts the rows of another session', async () => {
     const draft = Uint32Array.from(plain.slice(prompt.length - 1));
     const { verdict } = await engine.forward({ ...pass, ids: draft });
     assert.deepEqual([...verdict!.ids].slice(0, 10), plain.slice(prompt.length));
-    await assert.rejects(engine.open('x', { donor: 'nobody', length: 1 }), { code: 'unknown_session' });
+    // A donor that is gone gives nothing; the first pass tells.
+    await engine.open('x', { donor: 'nobody', length: 1 });
+    const orphaned = { session: 'x', position: 1, ids: Uint32Array.of(1), hidden: null, headFrom: 1 };
+    await assert.rejects(engine.forward(orphaned), { code: 'gap', detail: { length: 0 } });
   });
 });
 
