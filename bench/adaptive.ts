@@ -48,6 +48,7 @@ export interface AdaptiveLine {
 export interface AdaptiveReport extends DelayedRun {
   readonly askedT1Ms: number;
   readonly workers: number;
+  readonly maxTokens: number;
   readonly environment: Environment;
   readonly lines: readonly AdaptiveLine[];
   readonly goals: readonly Goal[];
@@ -105,7 +106,8 @@ async function measureAt(
       return { lines: await linesOf(summaries, taus, judge) };
     },
   );
-  return { askedT1Ms, workers, environment, lines, goals: adaptiveGoals(lines), ...run };
+  const { maxTokens } = options;
+  return { askedT1Ms, workers, maxTokens, environment, lines, goals: adaptiveGoals(lines), ...run };
 }
 
 /** Quality of one mode on one set; outputs that loop in either are left out. */
@@ -170,14 +172,15 @@ export function adaptiveGoals(lines: readonly AdaptiveLine[]): Goal[] {
 }
 
 function adaptiveText(
-  { askedT1Ms, workers, environment, oneWay, lines, goals }: AdaptiveReport,
+  { askedT1Ms, workers, maxTokens, environment, oneWay, lines, goals }: AdaptiveReport,
   draw: (table: Table) => string,
 ): string {
   const { lambda1, lambda2, lambda3 } = adaptiveDefaults;
   return [
-    `t1 ${askedT1Ms} ms (measured ${cell(oneWay.t1Ms, 2)}), N = ${workers}, asynchronous rounds, greedy, ` +
+    `t1 ${askedT1Ms} ms (measured ${cell(oneWay.t1Ms, 2)}), N = ${workers}, asynchronous rounds, greedy, at most ${maxTokens} tokens, ` +
       `lambda ${lambda1}, ${lambda2}, ${lambda3}; ${environment.cpu} x ${environment.cores}, ` +
-      `load ${cell(environment.loadAverage, 2)}, commit ${environment.commit ?? 'unknown'}, ${environment.date}\n`,
+      `load ${cell(environment.loadAverage, 2)}, commit ${environment.commit ?? 'unknown'}, ${environment.date}. Same prefix = tokens before the first that differs from ` +
+      `the lossless text; right = the last number of the text is the one asked for, cut texts included.\n`,
     draw({
       textColumns: 2,
       header: [

@@ -14,6 +14,8 @@ import type { Publication } from './publish.ts';
 
 const ownPrompts = new URL('./prompts.jsonl', import.meta.url).pathname;
 const benchmarksDocument = new URL('../docs/benchmarks.md', import.meta.url).pathname;
+/** What published figures of small drafters are measured with, about. */
+const usualTokens = 96;
 /** Of a smoke test. */
 const quickPrompts = 2;
 const quickTokens = 32;
@@ -22,7 +24,7 @@ export interface SharedFlags {
   readonly data: readonly string[];
   readonly limit?: number;
   readonly repeat: number;
-  readonly maxTokens: number;
+  readonly maxTokens?: number;
   readonly json?: string;
   readonly model?: string;
   readonly home?: string;
@@ -45,7 +47,7 @@ export function withSharedFlags(command: Command): Command {
     .option('--data <file>', 'prompts: HumanEval, GSM8K, Spec-Bench or own format (repeatable)', collect, [])
     .option('--limit <k>', 'prompts of each data set, spread over it', wholeFrom(1))
     .option('--repeat <r>', 'passes over all prompts', wholeFrom(1), 1)
-    .option('--max-tokens <n>', 'longest answer', wholeFrom(2), 96)
+    .option('--max-tokens <n>', `longest answer (${usualTokens})`, wholeFrom(2))
     .option('--json <file>', 'write the report')
     .option('--model <name>', 'catalog name or path of a .gguf file')
     .option('--draft <name>', 'local drafter: auto, none, a draft head or a model')
@@ -79,7 +81,7 @@ export async function openShared(flags: SharedFlags): Promise<SharedOptions> {
     dataPaths: flags.data.length > 0 ? flags.data : [ownPrompts],
     limit: flags.limit ?? (flags.quick ? quickPrompts : null),
     repeats: flags.repeat,
-    maxTokens: flags.quick ? quickTokens : flags.maxTokens,
+    maxTokens: flags.maxTokens ?? (flags.quick ? quickTokens : usualTokens),
     jsonPath: flags.json ?? null,
     documentPath: documentOf(flags.writeDocs),
     print,

@@ -62,12 +62,11 @@ export async function runDraftersBench(options: DraftersOptions): Promise<readon
   const { outputs, tokenizer } = await plainOutputs(options, prepared);
   if (options.lm === null) print('there is no local drafter: only copying is measured');
   const lines: DrafterLine[] = [];
-  for (const [name, open] of drafterKinds(options.lm, print)) {
+  for (const { name, draftLength, open } of drafterKinds(options, print)) {
     print(`replaying ${name} ...`);
     for (const [set, ofSet] of outputs) {
       const drafter = await open(tokenizer);
-      // Alone a drafter never asks for a length of its own: as long as wanted.
-      const policy: DraftPolicy = { drafter: 'auto', draftLength: draftTokensMax };
+      const policy: DraftPolicy = { drafter: 'auto', draftLength };
       const totals = newReplayTotals();
       for (const output of ofSet)
         await replayOutput(drafter, output, { draftTokensMax, policy, roundMs: toldRoundMs }, totals);
@@ -88,14 +87,22 @@ export async function runDraftersBench(options: DraftersOptions): Promise<readon
   return lines;
 }
 
-/** Name → how to start it. */
+interface DrafterKind {
+  readonly name: string;
+  /** Read by the planner alone; the others draft as far as they are asked. */
+  readonly draftLength: DraftPolicy['draftLength'];
+  readonly open: (tokenizer: Tokenizer) => Promise<Drafter>;
+}
+
+/** Each source alone, the planner with both at one length, and with the lengths that it chooses itself. */
 function drafterKinds(
-  lm: LocalDraft,
+  { lm, draftTokensMax }: { lm: LocalDraft; draftTokensMax: number },
   print: (line: string) => void,
-): [name: string, open: (tokenizer: Tokenizer) => Promise<Drafter>][] {
+): DrafterKind[] {
   const { now } = systemClock;
   const ngram = async (): Promise<Drafter> => createSuffixDrafter({ now });
-  if (lm === null) return [['ngram', ngram]];
+  const copying = { name: 'ngram', draftLength: draftTokensMax, open: ngram };
+  if (lm === null) return [copying];
   const auto = async (tokenizer: Tokenizer): Promise<Drafter> =>
     createDraftPlanner({
       none: createNoneDrafter(),
@@ -104,9 +111,10 @@ function drafterKinds(
       onFailure: (source, error) => print(`${source} failed: ${String(error)}`),
     });
   return [
-    ['ngram', ngram],
-    ['head', lm],
-    ['auto', auto],
+    copying,
+    { name: 'head', draftLength: draftTokensMax, open: lm },
+    { name: 'auto', draftLength: draftTokensMax, open: auto },
+    { name: 'auto, own length', draftLength: 'auto', open: auto },
   ];
 }
 

@@ -20,11 +20,16 @@ import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
 import { wanModes } from './wan-modes.ts';
 
-/** One ring that is measured at several delays. */
+/** One ring that is measured at one delay or at several. */
 interface RingFlags extends SharedFlags {
-  readonly t1: readonly number[];
+  readonly t1?: readonly number[];
   readonly workers: number;
 }
+
+/** The delay that goals are stated for; a smoke test looks at no other. */
+const usualDelays = [15];
+const sweptDelays = [1, 5, 15, 50];
+const sweptLengths = [1, 2, 4, 8, 16];
 
 interface WanFlags extends SharedFlags {
   readonly modes?: readonly string[];
@@ -62,28 +67,28 @@ withSharedFlags(program.command('drafters'))
     await runDraftersBench({ ...(await openShared(flags)), draftTokensMax: flags.draftMax });
   });
 
-ring(program.command('sweep'), [1, 5, 15, 50])
+ring(program.command('sweep'), sweptDelays)
   .description('is the automatic draft length as good as the best fixed one?')
-  .option('--lengths <n>', 'fixed draft lengths', listOf(wholeFrom(1)), [1, 2, 4, 8, 16])
+  .option('--lengths <n>', 'fixed draft lengths', listOf(wholeFrom(1)), sweptLengths)
   .action(async (flags: RingFlags & { lengths: readonly number[] }) => {
-    const { t1: t1Ms, workers, lengths } = flags;
+    const { quick, t1: t1Ms = quick ? usualDelays : sweptDelays, workers, lengths } = flags;
     failOn(await runSweepBench({ ...(await openShared(flags)), t1Ms, workers, lengths }));
   });
 
-ring(program.command('adaptive'), [15])
+ring(program.command('adaptive'), usualDelays)
   .description('adaptive verification: speed against quality over tau')
   .option('--taus <t>', 'slacks', listOf(numberFrom(0)), [0, 0.1, 0.2, 0.3, 0.4])
   .action(async (flags: RingFlags & { taus: readonly number[] }) => {
-    const { t1: t1Ms, workers, taus } = flags;
+    const { t1: t1Ms = usualDelays, workers, taus } = flags;
     failOn(await runAdaptiveBench({ ...(await openShared(flags)), t1Ms, workers, taus }));
   });
 
-ring(program.command('peer'), [15])
+ring(program.command('peer'), usualDelays)
   .description('against llama.cpp over its rpc-servers, behind links of the same delay')
   .requiredOption('--llama-server <file>', 'its server program')
   .requiredOption('--rpc-server <file>', 'its program for the far machines')
   .action(async (flags: RingFlags & { llamaServer: string; rpcServer: string }) => {
-    const { t1: t1Ms, workers, llamaServer, rpcServer } = flags;
+    const { t1: t1Ms = usualDelays, workers, llamaServer, rpcServer } = flags;
     failOn(await runPeerBench({ ...(await openShared(flags)), t1Ms, workers, llamaServer, rpcServer }));
   });
 
@@ -96,7 +101,7 @@ try {
 
 function ring(command: Command, delays: readonly number[]): Command {
   return withSharedFlags(command)
-    .option('--t1 <ms>', 'one-way delays of every link', listOf(numberFrom(0)), delays)
+    .option('--t1 <ms>', `one-way delays of every link (${delays.join(',')})`, listOf(numberFrom(0)))
     .option('--workers <n>', 'worker processes', wholeFrom(1), 4);
 }
 

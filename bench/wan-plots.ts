@@ -43,7 +43,7 @@ export function timeLinePlot({ settings, runs }: WanReport): Plot | null {
     return run === undefined ? [] : [{ name, segments: segmentsOf(run.rounds) }];
   });
   const title = `${prompt}: rounds of one answer (tokens that each made final), ${settings.workers} workers, t1 ${settings.t1Ms} ms`;
-  const x = { label: 'ms after the first token' };
+  const x = { label: 'ms after the first round' };
   const name = plotName('time-line', settings.workers, settings.t1Ms);
   return { name, title, svg: laneChart({ title, x, kinds: segmentKinds, lanes }) };
 }
@@ -63,7 +63,8 @@ function typicalPrompt(runs: readonly ModeRun[], modes: readonly BenchMode[]): s
 function segmentsOf(rounds: readonly RoundRecord[]): Segment[] {
   const segments: Segment[] = [];
   let nowMs = 0;
-  for (const { draftMs, roundMs, committed, fromIdle } of rounds) {
+  // The time of a round that carried the prompt is mostly the prompt's.
+  for (const { draftMs, roundMs, committed, fromIdle } of rounds.filter(({ opening }) => !opening)) {
     if (fromIdle && draftMs > 0) {
       segments.push({ from: nowMs, to: nowMs + draftMs, kind: 0, text: '' });
       nowMs += draftMs;

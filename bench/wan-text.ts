@@ -40,6 +40,9 @@ function compose(
   return [
     conditionsLine(report),
     heading('Speed'),
+    `alpha = chance that a drafted token is accepted, given those before it; E = tokens for each time that the ring was ` +
+      `crossed from idle (synchronous: per round); drafted = tokens per draft. The clock starts at the first verdict; where ` +
+      `drafts that left with the prompt are answered behind it, the answer is counted whole and charged one plain round more.\n`,
     draw(speedTable(report)),
     heading('Formula beside measurement, synchronous modes, ms per token'),
     `counted = (draft time + H · t1 + tv(rows)) / E with rows and E as counted and t1 as measured; ` +
