@@ -64,10 +64,20 @@ const ignored: ReadonlySet<string> = new Set([
   'parallel_tool_calls',
 ]);
 
+/** Fields of chats that cannot change an answer, wherever they are sent. */
+const notes: ReadonlySet<string> = new Set([
+  'metadata',
+  'store',
+  'user',
+  'safety_identifier',
+  'prompt_cache_key',
+  'service_tier',
+]);
+
 const chatFields: ReadonlySet<string> = new Set(Object.keys(ChatRequest.properties));
 
 /**
- * `served`: the fields of the endpoint; left out, those of chats. Throws unsupported_parameter for the first field that
+ * `served`: the fields of the endpoint; left out, those of chats. What chats serve and the endpoint does not is refused. Throws unsupported_parameter for the first field that
  * would change the answer; returns names that are unknown.
  */
 export function checkUnserved(
@@ -78,6 +88,15 @@ export function checkUnserved(
   for (const [name, value] of Object.entries(body)) {
     if (served.has(name) || ignored.has(name)) continue;
     const harmless = Object.hasOwn(refused, name) ? refused[name] : undefined;
+    if (harmless === undefined && chatFields.has(name) && !notes.has(name) && value !== null) {
+      throw new GatewayError(
+        'unsupported_parameter',
+        `'${name}' is a parameter of chats, not of this endpoint.`,
+        {
+          param: name,
+        },
+      );
+    }
     if (harmless === undefined) unknown.push(name);
     else if (value !== null && !harmless(value)) {
       throw new GatewayError(

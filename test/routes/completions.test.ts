@@ -189,6 +189,11 @@ test("the SDK reads answers and streams, and gets what it can't have told by nam
   });
 });
 
+test('what a client notes on a request is taken here too', async (t) => {
+  const notes = { metadata: { a: 'b' }, store: true, user: 'u', service_tier: 'auto', nonsense: 1 };
+  assert.equal((await post(t, { prompt: 'x', ...notes })).answer.statusCode, 200);
+});
+
 test('what cannot be is refused with the name of the field, before anything starts', async (t) => {
   const { app, completions } = await openEdge(t);
   const long = Array.from({ length: 512 }, () => 1);
@@ -206,6 +211,9 @@ test('what cannot be is refused with the name of the field, before anything star
     [{ logprobs: true }, 'logprobs', /integer/],
     [{ stream_options: {} }, 'stream_options', /only allowed/],
     [{ tools: [{}] }, 'tools', /not supported/],
+    [{ messages: [] }, 'messages', /of chats/],
+    [{ reasoning_effort: 'high' }, 'reasoning_effort', /of chats/],
+    [{ top_logprobs: 2 }, 'top_logprobs', /of chats/],
     [{ max_completion_tokens: 5 }, 'max_completion_tokens', /not supported/],
     [{ prompt: long }, 'prompt', /maximum context length is 512/, 'context_length_exceeded'],
     [{ prompt: [[1], long] }, 'prompt[1]', /maximum context length is 512/, 'context_length_exceeded'],
