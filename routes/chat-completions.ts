@@ -21,6 +21,7 @@ import {
   finishChunk,
   usageChunk,
 } from './chat-response.ts';
+import { ChoiceReader } from './choice-reader.ts';
 import { logError } from './error-handler.ts';
 import { type Readiness, requireReady } from './health.ts';
 import { findModel, type ModelCard, type ModelDirectory } from './models.ts';
@@ -79,7 +80,8 @@ export async function chatRoutes(app: FastifyInstance, options: ChatRoutesOption
       const head = answerHead(body, findModel(options.models, body.model), options.now());
       const starting = options.completions.start(wanted);
       const events = followAnswer(starting, signal, options);
-      const answer = { head, starting, events, ...answerOptions(body) };
+      const callable = mayCall(body);
+      const answer = { head, starting, events, callable, ...answerOptions(body) };
       if (body.stream !== true) return await wholeAnswer(answer);
       await quickFailure(starting);
       return await streamAnswer({ ...answer, signal, request, reply, ...options });
@@ -97,17 +99,23 @@ function answerOptions(body: ChatRequestBody): AnswerOptions {
   };
 }
 
+function mayCall({ tools, tool_choice }: ChatRequestBody): boolean {
+  return tools != null && tools.length > 0 && tool_choice !== 'none';
+}
+
 type TextEvent = Extract<CompletionEvent, { type: 'text' }>;
 
 interface Answer extends AnswerOptions {
   readonly head: AnswerHead;
+  /** Are there tools that the answer may call? */
+  readonly callable: boolean;
   readonly starting: Promise<Completion>;
   readonly events: AsyncIterable<ChoiceEvent>;
 }
 
 async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
   const choices = Array.from({ length: answer.choices }, () => ({
-    text: '',
+    reader: new ChoiceReader(answer.callable),
     ids: [] as number[],
     logprobs: [] as (RatedToken | null)[],
     end: null as FinishEvent | null,
@@ -116,17 +124,18 @@ async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
     const choice = choices[index]!;
     if (event.type === 'finish') choice.end = event;
     else {
-      choice.text += event.deltas.join('');
+      for (const delta of event.deltas) choice.reader.push(delta);
       choice.ids.push(...event.ids);
       choice.logprobs.push(...(event.logprobs ?? []));
     }
   }
   const { promptIds } = await answer.starting;
   // followAnswer ends only when every choice has its finish event.
-  const complete = choices.map(({ end, text, ids, logprobs }) => ({
-    ...{ text, ids, end: end! },
-    ...(answer.withLogprobs && { logprobs }),
-  }));
+  const complete = choices.map(({ end, reader, ids, logprobs }) => {
+    reader.flush();
+    const { text, calls, endsWithCalls } = reader;
+    return { ...{ text, calls, endsWithCalls, ids, end: end! }, ...(answer.withLogprobs && { logprobs }) };
+  });
   return chatCompletion(answer.head, promptIds, complete, answer);
 }
 
@@ -144,6 +153,7 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
   const roles = Array.from({ length: answer.choices }, (_, index) =>
     deltaChunk(head, index, { role: 'assistant', content: '' }, answer),
   );
+  const readers = Array.from({ length: answer.choices }, () => new ChoiceReader(answer.callable));
   const ends: FinishEvent[] = [];
   try {
     await stream.send(roles);
@@ -153,14 +163,23 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
     for await (const { index, event } of answer.events) {
       if (promptToTell) await stream.send([await promptChunk(answer)]);
       promptToTell = false;
+      const reader = readers[index]!;
       if (event.type === 'text') {
-        await stream.send(
-          event.deltas.map((content, i) => deltaChunk(head, index, { content }, answer, tokenOf(event, i))),
-        );
+        const chunks = event.deltas.flatMap((text, i) => {
+          const [first, ...rest] = reader.push(text);
+          // A token whose text is held back is told all the same, if tokens were asked for.
+          if (first === undefined && !answer.withTokenIds && !answer.withLogprobs) return [];
+          return [
+            deltaChunk(head, index, first ?? {}, answer, tokenOf(event, i)),
+            ...rest.map((delta) => deltaChunk(head, index, delta, answer)),
+          ];
+        });
+        if (chunks.length > 0) await stream.send(chunks);
         continue;
       }
       ends[index] = event;
-      const finish = finishChunk(head, index, event, answer);
+      for (const delta of reader.flush()) await stream.send([deltaChunk(head, index, delta, answer)]);
+      const finish = finishChunk(head, index, event, answer, reader.endsWithCalls);
       open -= 1;
       if (open > 0) await stream.send([finish]);
       else last = answer.withUsage ? [finish, usageChunk(head, ends, answer)] : [finish];

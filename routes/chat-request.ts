@@ -4,9 +4,12 @@
  */
 import type { ChatMessage, CompletionRequest } from '../src/completion.ts';
 import { GatewayError } from '../src/errors.ts';
+import { callText, resultText, toolPrompt } from '../src/text/tool-messages.ts';
 import { readChatLogprobs } from './chat-logprobs.ts';
+import { readFormat } from './format-fields.ts';
 import { readSampling } from './sampling-fields.ts';
 import type { ChatRequestBody, ContentBody, MessageBody } from './schemas.ts';
+import { readTools, type WantedTools } from './tool-fields.ts';
 
 /** Throws invalid_request, unsupported_parameter. */
 export function readChatRequest(
@@ -25,8 +28,10 @@ export function readChatRequest(
       param: 'stream_options',
     });
   }
+  const tools = readTools(body, readFormat(body));
   return {
-    messages: readMessages(body.messages),
+    messages: withTools(readMessages(body.messages), tools),
+    ...(tools.grammar !== null && { grammar: tools.grammar }),
     ...readSampling(body),
     ...readChatLogprobs(body),
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
@@ -43,24 +48,64 @@ export function readMessages(messages: readonly MessageBody[]): ChatMessage[] {
 
 function readMessage(message: MessageBody, path: string): ChatMessage {
   const { role, content } = message;
-  if (role === 'tool' || role === 'function') {
+  if (role === 'function') {
     throw new GatewayError('unsupported_parameter', `Messages of the role '${role}' are not supported.`, {
       param: `${path}.role`,
     });
   }
-  for (const field of ['tool_calls', 'function_call', 'audio'] as const) {
+  for (const field of ['function_call', 'audio'] as const) {
     const value = (message as Record<string, unknown>)[field];
     if (value == null || (Array.isArray(value) && value.length === 0)) continue;
     throw new GatewayError('unsupported_parameter', `'${field}' in a message is not supported.`, {
       param: `${path}.${field}`,
     });
   }
+  const calls = message.tool_calls ?? [];
+  if (calls.length > 0) return { role: 'assistant', content: saidWithCalls(message, path) };
   if (content == null) {
     throw new GatewayError('invalid_request', 'A message needs content: a string or text parts.', {
       param: `${path}.content`,
     });
   }
-  return { role: role === 'developer' ? 'system' : role, content: joinText(content, `${path}.content`) };
+  const text = joinText(content, `${path}.content`);
+  if (role === 'tool') return { role: 'user', content: resultText(text) };
+  return { role: role === 'developer' ? 'system' : role, content: text };
+}
+
+/** An assistant's earlier text and calls, as it said them. */
+function saidWithCalls({ role, content, tool_calls }: MessageBody, path: string): string {
+  if (role !== 'assistant') {
+    throw new GatewayError('invalid_request', `Only the assistant has 'tool_calls'.`, {
+      param: `${path}.tool_calls`,
+    });
+  }
+  const calls = (tool_calls ?? []).map((call, index) => {
+    if (isJsonObject(call.function.arguments)) return call.function;
+    throw new GatewayError('invalid_request', 'The arguments of a call are the text of a JSON object.', {
+      param: `${path}.tool_calls[${index}].function.arguments`,
+    });
+  });
+  const text = content == null ? '' : joinText(content, `${path}.content`);
+  return [text, callText(calls)].filter((part) => part !== '').join('\n');
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+/** The list of tools goes to the end of the first system prompt, or before everything. */
+function withTools(messages: readonly ChatMessage[], { described, required }: WantedTools): ChatMessage[] {
+  if (described.length === 0) return [...messages];
+  const prompt = toolPrompt(described, required);
+  const [first, ...rest] = messages;
+  return first?.role === 'system'
+    ? [{ role: 'system', content: `${first.content}\n\n${prompt}` }, ...rest]
+    : [{ role: 'system', content: prompt }, ...messages];
 }
 
 /** Text parts are concatenated; an assistant's refusal is what it said. */

@@ -29,9 +29,20 @@ export interface AnswerOptions {
   readonly choices: number;
 }
 
+/** A complete call of a function. */
+export interface FunctionCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
 /** One choice, complete. */
 export interface ChoiceAnswer {
   readonly text: string;
+  /** Left out: none. */
+  readonly calls?: readonly FunctionCall[];
+  /** Does the answer end with calls, all of them whole? Left out: no. */
+  readonly endsWithCalls?: boolean;
   readonly ids: readonly number[];
   /** One for each of ids, if they were asked for. */
   readonly logprobs?: readonly (RatedToken | null)[];
@@ -54,11 +65,16 @@ export function chatCompletion(
   return {
     ...head,
     object: 'chat.completion',
-    choices: answers.map(({ text, ids, logprobs, end }, index) => ({
+    choices: answers.map(({ text, calls = [], endsWithCalls = false, ids, logprobs, end }, index) => ({
       index,
-      message: { role: 'assistant', content: text, refusal: null },
+      message: {
+        role: 'assistant',
+        content: text === '' && calls.length > 0 ? null : text,
+        refusal: null,
+        ...(calls.length > 0 && { tool_calls: calls.map(callBody) }),
+      },
       logprobs: chatLogprobs(logprobs),
-      finish_reason: end.reason,
+      finish_reason: reasonOf(end, endsWithCalls),
       ...(withTokenIds && { token_ids: [...ids] }),
       ...(withMetrics && answers.length > 1 && { metrics: metricsBody(end) }),
     })),
@@ -87,13 +103,14 @@ export function finishChunk(
   index: number,
   end: FinishEvent,
   { withUsage, withMetrics, choices }: AnswerOptions,
+  endsWithCalls = false,
 ): ChatChunkBody {
   const several = choices > 1;
   const choice: ChunkChoice = {
     index,
     delta: {},
     logprobs: null,
-    finish_reason: end.reason,
+    finish_reason: reasonOf(end, endsWithCalls),
     ...(withMetrics && several && { metrics: metricsBody(end) }),
   };
   return {
@@ -113,6 +130,15 @@ export function usageChunk(
     usage: usageBody(sumUsage(ends.map(({ usage }) => usage))),
     ...(withMetrics && choices === 1 && { metrics: metricsBody(ends[0]!) }),
   };
+}
+
+/** A call that max_tokens or a stop string cut short is none: the answer says how it ended. */
+function reasonOf({ reason }: FinishEvent, endsWithCalls: boolean): 'stop' | 'length' | 'tool_calls' {
+  return reason === 'stop' && endsWithCalls ? 'tool_calls' : reason;
+}
+
+function callBody({ id, name, arguments: said }: FunctionCall) {
+  return { id, type: 'function' as const, function: { name, arguments: said } };
 }
 
 function chunkOf(head: AnswerHead, choices: ChunkChoice[], withUsage: boolean): ChatChunkBody {

@@ -4,7 +4,9 @@
  */
 import { type Static, Type } from 'typebox';
 import { ChatLogprobs, chatLogprobFields } from './chat-logprobs.ts';
+import { formatFields } from './format-fields.ts';
 import { optional, samplingFields, tokensMax } from './sampling-fields.ts';
+import { toolFields } from './tool-fields.ts';
 
 /** 128 k tokens of text and a prediction as long, JSON-escaped. */
 export const bodyBytesMax = 4 * 2 ** 20;
@@ -16,11 +18,22 @@ const ContentPart = Type.Object(
 
 const Content = Type.Union([Type.String(), Type.Array(ContentPart)]);
 
+const ToolCall = Type.Object({
+  id: Type.String(),
+  type: Type.Literal('function'),
+  function: Type.Object({
+    name: Type.String(),
+    arguments: Type.String({ description: 'JSON text.' }),
+  }),
+});
+
 export const Message = Type.Object({
   role: Type.Enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
-    description: '`developer` is `system`. `tool` and `function` are refused for now.',
+    description: '`developer` is `system`. `function` is refused; use `tool`.',
   }),
   content: Type.Optional(Type.Union([Content, Type.Null()])),
+  tool_calls: optional(Type.Array(ToolCall), "An assistant's calls."),
+  tool_call_id: optional(Type.String(), 'Which call a `tool` message answers.'),
 });
 
 export type MessageBody = Static<typeof Message>;
@@ -52,6 +65,8 @@ export const ChatRequest = Type.Object(
     ),
     ...samplingFields,
     ...chatLogprobFields,
+    ...formatFields,
+    ...toolFields,
     stream: optional(Type.Boolean(), 'Server-sent events. Default false.'),
     stream_options: optional(
       Type.Object({
@@ -141,7 +156,7 @@ export const MetricsBody = Type.Object(
 
 export type MetricsBody = Static<typeof MetricsBody>;
 
-const FinishReason = Type.Enum(['stop', 'length']);
+const FinishReason = Type.Enum(['stop', 'length', 'tool_calls']);
 const ServiceTier = Type.Optional(Type.Literal('default'));
 const TokenIds = Type.Optional(Type.Array(Type.Integer()));
 
@@ -156,8 +171,9 @@ export const ChatCompletion = Type.Object({
       index: Type.Integer(),
       message: Type.Object({
         role: Type.Literal('assistant'),
-        content: Type.String(),
+        content: Type.Union([Type.String(), Type.Null()]),
         refusal: Type.Null(),
+        tool_calls: Type.Optional(Type.Array(ToolCall)),
       }),
       logprobs: ChatLogprobs,
       finish_reason: FinishReason,
@@ -185,6 +201,19 @@ export const ChatChunk = Type.Object({
       delta: Type.Object({
         role: Type.Optional(Type.Literal('assistant')),
         content: Type.Optional(Type.String()),
+        tool_calls: Type.Optional(
+          Type.Array(
+            Type.Object({
+              index: Type.Integer(),
+              id: Type.Optional(Type.String()),
+              type: Type.Optional(Type.Literal('function')),
+              function: Type.Object({
+                name: Type.Optional(Type.String()),
+                arguments: Type.String(),
+              }),
+            }),
+          ),
+        ),
       }),
       logprobs: ChatLogprobs,
       finish_reason: Type.Union([FinishReason, Type.Null()]),

@@ -16,6 +16,7 @@ import { createSuffixDrafter } from './drafting/suffix-drafter.ts';
 import { createPipeline } from './engine/pipeline.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
 import { warmUp } from './engine/warm-up.ts';
+import { createGrammarCheck, withGrammarCheck } from './grammar/grammar-check.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { createPromptEncoder, type PromptEncoder } from './prompt-encoder.ts';
@@ -101,9 +102,13 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const { identity } = members.route()[0]!.manifest;
     const fingerprint = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 12);
     const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
+    const grammarCheck = createGrammarCheck({ modelPath: options.model.path });
     const prompts = createPromptEncoder({ tokenizer, template, contextLength });
     return {
-      completions: createCompletionService({ scheduler, tokenizer, prompts, randomSeed }),
+      completions: withGrammarCheck(
+        createCompletionService({ scheduler, tokenizer, prompts, randomSeed }),
+        grammarCheck,
+      ),
       scheduler,
       planner,
       members,
@@ -113,6 +118,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       contextLength,
       fingerprint,
       async close() {
+        await grammarCheck.close();
         await scheduler.close();
         await members.close();
       },

@@ -21,15 +21,26 @@ export interface TailRequest {
   readonly promptLogprobs?: boolean;
   /** Left out: coupled. */
   readonly verification?: Verification;
+  /** What the answer must look like. Left out: anything. */
+  readonly grammar?: AnswerGrammar;
+}
+
+export interface AnswerGrammar {
+  /** EBNF, at most grammarCharsMax characters. */
+  readonly ebnf: string;
+  /** The request field that it comes from. */
+  readonly param: string;
 }
 
 /** What a session hands on to the tail as it is. */
-export function tailExtras({ penalties, logitBias, logprobs, verification }: TailRequest): TailExtras {
+export function tailExtras(request: TailRequest): TailExtras {
+  const { penalties, logitBias, logprobs, verification, grammar } = request;
   return {
     ...(penalties !== undefined && { penalties }),
     ...(logitBias !== undefined && { logitBias }),
     ...(logprobs !== undefined && { logprobs }),
     ...(verification !== undefined && { verification }),
+    ...(grammar !== undefined && { grammar: grammar.ebnf }),
   };
 }
 

@@ -7,7 +7,7 @@
 import { anyOf, type CodePoints, literal, noneOfAscii, oneOfAscii } from './ebnf.ts';
 
 /** All that UTF-8 can spell. */
-export const everyCodePoint: CodePoints = [
+const everyCodePoint: CodePoints = [
   [0, 0xd7ff],
   [0xe000, 0x10ffff],
 ];
@@ -67,7 +67,7 @@ export function complement(set: CodePoints): CodePoints {
   return rest;
 }
 
-export function intersection(a: CodePoints, b: CodePoints): CodePoints {
+function intersection(a: CodePoints, b: CodePoints): CodePoints {
   return complement(union(complement(a), complement(b)));
 }
 

@@ -15,7 +15,7 @@ const stringSet: CodePoints = [
 ];
 
 /** One character of a string, as long as one code point after parsing: no lone surrogates, no pairs of escapes. */
-export function stringCharacter(writer: EbnfWriter): string {
+function stringCharacter(writer: EbnfWriter): string {
   const hex = '[0-9a-fA-F]';
   const unicode = `"\\\\u" ([0-9a-cA-CefEF] ${hex} ${hex} ${hex} | [dD] [0-7] ${hex} ${hex})`;
   return writer.rule(`${inJsonString(stringSet)} | "\\\\" [bfnrt/] | ${unicode}`);

@@ -6,7 +6,7 @@ import { anyOf, literal } from './ebnf.ts';
 
 /** Digits of an unbounded integer: all of them are exact in JSON's usual doubles. */
 const digitsMax = 15;
-export const integerMax = 10 ** digitsMax - 1;
+const integerMax = 10 ** digitsMax - 1;
 /** Narrow ranges are listed with so many decimals at most, and so many numbers. */
 const decimalsMax = 4;
 const listedMax = 1000;

@@ -41,7 +41,7 @@ test('foretoken --workers', async (t) => {
       const gateway = await startGateway(t, [...args(last, first, middle), '--topology', topology], { env });
       assert.match(gateway.stdout(), new RegExp(`^shard +layers \\[4, 6\\) at ${last.origin}$`, 'm'));
       const { choices } = await completeChat(gateway.baseUrl, { model: 'tiny', max_tokens: 40 });
-      answers.push(choices[0]!.message.content);
+      answers.push(choices[0]!.message.content!);
       await gateway.stop();
     });
   }

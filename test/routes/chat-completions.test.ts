@@ -125,11 +125,8 @@ test('null and empty values mean as if not sent', async (t) => {
 
 test('parameters that would change the answer are refused by name', async (t) => {
   const refused: Record<string, unknown> = {
-    tools: [{ type: 'function', function: { name: 'f' } }],
-    tool_choice: 'required',
     functions: [{}],
     function_call: { name: 'f' },
-    response_format: { type: 'json_object' },
     modalities: ['text', 'audio'],
     audio: { voice: 'x' },
     web_search_options: {},
@@ -182,15 +179,15 @@ test('invalid values are refused with the path of the field', async (t) => {
     [{ messages: [] }, 'messages', /fewer than 1/],
     [{ messages: ['hi'] }, 'messages[0]', /must be an object/],
     [{ messages: [{ role: 'king', content: 'x' }] }, 'messages[0].role', /one of developer, system/],
-    [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role', /not supported/],
+    [{ messages: [{ role: 'function', content: 'x' }] }, 'messages[0].role', /not supported/],
     [{ messages: [{ role: 'user' }] }, 'messages[0].content', /needs content/],
     [{ messages: [{ role: 'user', content: [5] }] }, 'messages[0].content[0]', /must be an object/],
     [{ messages: part('image_url') }, 'messages[0].content[0].type', /image_url/],
     [{ messages: part('text') }, 'messages[0].content[0].text', /needs its text/],
     [
       { messages: [{ role: 'assistant', content: '', tool_calls: [{}] }] },
-      'messages[0].tool_calls',
-      /not supported/,
+      'messages[0].tool_calls[0].id',
+      /is missing/,
     ],
     [
       { prediction: { type: 'content', content: part('image_url')[0]!.content } },
