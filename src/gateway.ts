@@ -150,7 +150,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
   const ready = load().then(() => {
     for (const { origin, manifest } of serving!.members.route())
       screen.worker(manifest.range, { type: 'ready', origin });
-    screen.ready(baseUrl, model!.name, serving!.contextLength);
+    screen.ready(baseUrl, model!.name, serving!.contextLength, keys.required);
   });
   let closing: Promise<void> | null = null;
   return {

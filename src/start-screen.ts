@@ -13,8 +13,8 @@ export interface StartScreen {
   line(text: string): void;
   model(model: ResolvedModel): void;
   worker(range: LayerRange, note: WorkerNote): void;
-  /** `contextLength`: most tokens of a prompt and its answer together. */
-  ready(baseUrl: string, modelName: string, contextLength: number): void;
+  /** `contextLength`: most tokens of a prompt and its answer together. `withKeys`: clients must show one. */
+  ready(baseUrl: string, modelName: string, contextLength: number, withKeys: boolean): void;
   stopping(): void;
 }
 
@@ -61,7 +61,7 @@ export function createStartScreen(stream: NodeJS.WriteStream, now: () => number)
         once('shard', `${layers}: proving that its arithmetic is exact`);
       }
     },
-    ready(baseUrl, modelName, contextLength) {
+    ready(baseUrl, modelName, contextLength, withKeys) {
       const body = {
         model: modelName,
         stream: true,
@@ -70,8 +70,10 @@ export function createStartScreen(stream: NodeJS.WriteStream, now: () => number)
       const seconds = ((now() - startedMs) / 1000).toFixed(1);
       say('ready', `${baseUrl} after ${seconds} s; prompt and answer up to ${contextLength} tokens`);
       reporter.close();
+      const authorization = withKeys ? '-H "authorization: Bearer $OPENAI_API_KEY" ' : '';
+      const key = withKeys ? 'one of your keys' : 'none';
       stream.write(
-        `\n  curl -N ${baseUrl}/chat/completions -H 'content-type: application/json' \\\n    -d '${JSON.stringify(body)}'\n\n  Any OpenAI client: OPENAI_BASE_URL=${baseUrl} OPENAI_API_KEY=none\n  Ctrl-C stops it.\n\n`,
+        `\n  curl -N ${baseUrl}/chat/completions ${authorization}-H 'content-type: application/json' \\\n    -d '${JSON.stringify(body)}'\n\n  Any OpenAI client: OPENAI_BASE_URL=${baseUrl} OPENAI_API_KEY=${key}\n  Ctrl-C stops it.\n\n`,
       );
     },
     stopping() {
