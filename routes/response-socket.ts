@@ -61,6 +61,7 @@ export async function responseSocketRoutes(
     const forget = app.onDrain(() => connection.drain());
     raw.on('message', (data, isBinary) => connection.receive(isBinary ? '' : data.toString('utf8')));
     raw.on('close', () => {
+      request.log.info({ route: webSocketPath }, 'socket closed');
       connections -= 1;
       forget();
       connection.leave();
