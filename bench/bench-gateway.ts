@@ -67,7 +67,7 @@ export async function generate(
     });
   });
   const [opening, second] = stats.rounds;
-  const spills = opening.frames > 1 || (second?.fromIdle === false && second.frames > 0);
+  const spills = (opening?.frames ?? 0) > 1 || (second?.fromIdle === false && second.frames > 0);
   return {
     ids,
     firstTokenMs: stats.firstTokenMs - stats.submittedMs,

@@ -2,7 +2,7 @@
  * `npm run bench -- NAME`: one command per published claim. Ends with code 1 if outputs differ between lossless modes:
  * that is a defect, while a missed speed goal is a result.
  */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../src/config.ts';
 import { runAdaptiveBench } from './adaptive.ts';
 import {
@@ -43,7 +43,7 @@ const program = new Command('bench').description('Measures what Foretoken claims
 
 withSharedFlags(program.command('wan'))
   .description('plain and speculative decoding over workers behind slow links')
-  .option('--modes <names>', `of: ${wanModes.map(({ name }) => name).join(', ')}`, listOf(String))
+  .option('--modes <names>', `of: ${wanModes.map(({ name }) => name).join(', ')}`, listOf(wanModeName))
   .option('--t1 <ms>', 'one-way delays of every link', listOf(numberFrom(0)), [15])
   .option(
     '--workers <n>',
@@ -103,6 +103,11 @@ function ring(command: Command, delays: readonly number[]): Command {
   return withSharedFlags(command)
     .option('--t1 <ms>', `one-way delays of every link (${delays.join(',')})`, listOf(numberFrom(0)))
     .option('--workers <n>', 'worker processes', wholeFrom(1), 4);
+}
+
+function wanModeName(text: string): string {
+  if (wanModes.some(({ name }) => name === text)) return text;
+  throw new InvalidArgumentError(`There is no mode '${text}'; see --help.`);
 }
 
 function failOn(reports: readonly { readonly differences: readonly unknown[] }[]): void {
