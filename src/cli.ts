@@ -4,7 +4,6 @@
  * come from the settings' schema; errors that a user can mend are one message, all others a stack. The only file that
  * ends the process.
  */
-import { readFileSync } from 'node:fs';
 import closeWithGrace from 'close-with-grace';
 import { Command } from 'commander';
 import pino, { type Logger } from 'pino';
@@ -28,6 +27,7 @@ import { openStore } from './models/store.ts';
 import { gatewaySettings, type Setting, type WorkerConfig, workerSettings } from './settings.ts';
 import { createStartScreen } from './start-screen.ts';
 import { TextError } from './text/text-error.ts';
+import { version } from './version.ts';
 import { startWorkerNode, type WorkerNode } from './worker-node.ts';
 import type { WorkerNote } from './worker-note.ts';
 
@@ -47,10 +47,6 @@ const mendable = [
   WorkerStartError,
   RangeError,
 ];
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 
 const program = new Command('foretoken')
   .description('OpenAI-compatible gateway for a model cut into layer shards on machines far apart.')
