@@ -6,20 +6,16 @@ import { GatewayError } from '../src/errors.ts';
 import type { Responses } from '../src/responses/assembly.ts';
 import type { Conversation } from '../src/responses/conversation-store.ts';
 import type { Item, NewId } from '../src/responses/items.ts';
-import { itemPage } from './item-page.ts';
-import { readItems } from './response-items.ts';
 import {
   ConversationBody,
   ConversationItemsRequest,
   ConversationRequest,
   ConversationUpdate,
   DeletedConversation,
-  Id,
-  type InputItemBody,
-  ItemBody,
-  ItemPage,
-  PageQuery,
-} from './response-schemas.ts';
+} from './conversation-schemas.ts';
+import { ItemPage, itemPage, PageQuery } from './item-page.ts';
+import { readItems } from './response-items.ts';
+import { Id, type InputItemBody, ItemBody } from './response-schemas.ts';
 import { ErrorBody } from './schemas.ts';
 
 export interface ConversationRoutesOptions {

@@ -1,8 +1,34 @@
 /** One page of a list of items, as OpenAI's cursors walk it. Pure. */
-import type { Static } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { GatewayError } from '../src/errors.ts';
 import type { Item } from '../src/responses/items.ts';
-import { type PageQuery, pageItemsUsual } from './response-schemas.ts';
+import { ItemBody, idCharsMax, nullable } from './response-schemas.ts';
+
+/** Longest page of a list, and what is taken without a word. */
+const pageItemsMax = 100;
+const pageItemsUsual = 20;
+
+/** Query strings are text. */
+export const PageQuery = Type.Object({
+  after: Type.Optional(
+    Type.String({ maxLength: idCharsMax, description: 'Id of the item before the page.' }),
+  ),
+  limit: Type.Optional(
+    Type.String({
+      pattern: '^([1-9]|[1-9][0-9]|100)$',
+      description: `1 to ${pageItemsMax}; default ${pageItemsUsual}.`,
+    }),
+  ),
+  order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Default desc, the newest first.' })),
+});
+
+export const ItemPage = Type.Object({
+  object: Type.Literal('list'),
+  data: Type.Array(ItemBody),
+  first_id: nullable(Type.String()),
+  last_id: nullable(Type.String()),
+  has_more: Type.Boolean(),
+});
 
 /** `items` are in the order in which they came about. Throws invalid_request for a cursor that is not among them. */
 export function itemPage(items: readonly Item[], query: Static<typeof PageQuery>) {

@@ -46,6 +46,24 @@ function readItem(item: InputItemBody, newId: NewId, path: string): InputItem {
       }
       return { id: item.id ?? newId('cmp_'), type, encrypted_content: content };
     }
+    case 'function_call': {
+      const said = required(item.arguments, `${path}.arguments`);
+      const call = {
+        call_id: required(item.call_id, `${path}.call_id`),
+        name: required(item.name, `${path}.name`),
+      };
+      return {
+        ...{ id: item.id ?? newId('fc_'), type, status: 'completed' },
+        ...call,
+        arguments: said === '' ? '{}' : said,
+      };
+    }
+    case 'function_call_output': {
+      const callId = required(item.call_id, `${path}.call_id`);
+      const parts = readContent(required(item.output, `${path}.output`), 'user', `${path}.output`);
+      const output = parts.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join('');
+      return { id: item.id ?? newId('fco_'), type, status: 'completed', call_id: callId, output };
+    }
     default:
       throw new GatewayError(
         'unsupported_parameter',

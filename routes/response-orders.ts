@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { NewId } from '../src/responses/items.ts';
 import type { ResponseOrder } from '../src/responses/response-maker.ts';
 import { findModel, type ModelDirectory } from './models.ts';
-import { checkResponseFields, readResponseRequest } from './response-request.ts';
+import { checkResponseFields, inResponseTerms, readResponseRequest } from './response-request.ts';
 import type { ResponseRequestBody } from './response-schemas.ts';
 import { createUnknownNote } from './unknown-fields.ts';
 
@@ -18,11 +18,11 @@ export function createOrderReader(options: {
   return (body, request) => {
     noteUnknown(checkResponseFields(body), request);
     const { id, contextLength } = findModel(options.models, body.model);
-    return readResponseRequest(body, {
-      owner: request.owner,
-      model: id,
-      contextLength,
-      newId: options.newId,
-    });
+    try {
+      const context = { owner: request.owner, model: id, contextLength, newId: options.newId };
+      return readResponseRequest(body, context);
+    } catch (error) {
+      throw inResponseTerms(error);
+    }
   };
 }

@@ -9,9 +9,12 @@ import type { ResponseOrder } from '../src/responses/response-maker.ts';
 import type { ResponseSettings } from '../src/responses/response-object.ts';
 import { metricsBody } from './answer-figures.ts';
 import { joinText } from './chat-request.ts';
+import { type FormatBody, readFormat } from './format-fields.ts';
 import { readItems } from './response-items.ts';
 import { ResponseRequest, type ResponseRequestBody } from './response-schemas.ts';
+import { chatFormat, chatTools, responseParam, toldTools } from './response-tools.ts';
 import { readSampling } from './sampling-fields.ts';
+import { readTools } from './tool-fields.ts';
 import { checkUnserved } from './unserved-parameters.ts';
 
 export interface OrderContext {
@@ -64,16 +67,23 @@ export function readResponseRequest(
   { owner, model, contextLength, newId }: OrderContext,
 ): ResponseOrder {
   checkCombinations(body);
-  checkServed(body);
+  const tools = readTools(chatTools(body), readFormat(formatOf(body)));
   return {
     owner,
     contextLength,
     settings: readSettings(body, model),
     input: readItems(body.input ?? [], newId),
-    completion: readCompletion(body),
+    completion: { ...readCompletion(body), ...(tools.grammar !== null && { grammar: tools.grammar }) },
+    tools,
+    callable: tools.callable,
     extend: body.speculation == null ? null : (finish) => ({ metrics: metricsBody(finish) }),
   };
 }
+
+const formatOf = ({ text, structured_outputs }: ResponseRequestBody): FormatBody => ({
+  response_format: chatFormat(text?.format ?? null),
+  structured_outputs: structured_outputs ?? null,
+});
 
 function checkCombinations(body: ResponseRequestBody): void {
   if (body.conversation != null && body.previous_response_id != null) {
@@ -93,14 +103,6 @@ function checkCombinations(body: ResponseRequestBody): void {
       param: 'stream_options',
     });
   }
-}
-
-function checkServed(body: ResponseRequestBody): void {
-  if ((body.tools?.length ?? 0) > 0) throw unsupported('tools');
-  if (body.tool_choice != null && body.tool_choice !== 'auto' && body.tool_choice !== 'none') {
-    throw unsupported('tool_choice');
-  }
-  if (body.text?.format != null && body.text.format.type !== 'text') throw unsupported('text.format');
 }
 
 function unsupported(name: string): GatewayError {
@@ -141,7 +143,7 @@ function readSettings(body: ResponseRequestBody, model: string): ResponseSetting
     truncation: body.truncation ?? 'disabled',
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     tool_choice: body.tool_choice ?? 'auto',
-    tools: body.tools ?? [],
+    tools: toldTools(body),
     text: { format: body.text?.format ?? { type: 'text' }, verbosity: body.text?.verbosity ?? 'medium' },
     reasoning: { effort: reasoning?.effort ?? null, summary: reasoning?.summary ?? null },
     service_tier: 'default',
@@ -152,18 +154,16 @@ function readSettings(body: ResponseRequestBody, model: string): ResponseSetting
   };
 }
 
-/** What a client calls things here. */
-const responseNames: readonly (readonly [RegExp, string])[] = [
-  [/^messages(\[\d+\].*)?$/, 'input'],
-  [/^max(_completion)?_tokens$/, 'max_output_tokens'],
-];
-
 /** An error of the engine, which speaks of chats, in the terms of this endpoint; any other as it is. */
 export function inResponseTerms(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
-  const name = responseNames.find(([pattern]) => pattern.test(error.param ?? ''))?.[1];
-  if (name === undefined) return error;
-  return new GatewayError(error.code, error.message, { param: name, cause: error });
+  const param = responseParam(error.param ?? '');
+  if (param === (error.param ?? '')) return error;
+  const { code, message } = error;
+  return new GatewayError(code, message.replaceAll(`'${error.param}'`, `'${param}'`), {
+    param,
+    cause: error,
+  });
 }
 
 /** Completion fields of a request that says nothing of sampling: greedy, so that it repeats. */

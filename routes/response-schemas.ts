@@ -1,25 +1,21 @@
 /**
- * Bodies of the Responses and Conversations APIs, once: validator, static type and openapi.yaml come from these
+ * Bodies of the Responses API, once: validator, static type and openapi.yaml come from these
  * objects. Items are open objects here; response-items.ts reads them and names what it cannot use.
  */
 import { type Static, Type } from 'typebox';
 import type { ResponseObject } from '../src/responses/response-object.ts';
+import { responseToolFields, structuredOutputs, TextFormat } from './response-tools.ts';
 import { optional, samplingFields, tokensMax } from './sampling-fields.ts';
 import { ChatRequest, Metadata, MetricsBody } from './schemas.ts';
 
 /** Ids are ours and short; a longer one is none. */
-const idCharsMax = 128;
+export const idCharsMax = 128;
 /** Far above what a chat has; the body's own limit is met first by any real text. */
 const itemsMax = 10_000;
-/** OpenAI's own bound for one call. */
-const conversationItemsMax = 20;
-/** Longest page of a list, and what is taken without a word. */
-const pageItemsMax = 100;
-export const pageItemsUsual = 20;
 
 export const Id = Type.String({ minLength: 1, maxLength: idCharsMax });
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+export const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
   Type.Union([schema, Type.Null()]);
 
 const ContentPart = Type.Object({
@@ -43,7 +39,10 @@ export const InputItemBody = Type.Object(
     arguments: Type.Optional(Type.String()),
     output: Type.Optional(Content),
   },
-  { description: 'A message, a reasoning or compaction item, or a reference to an item that is stored.' },
+  {
+    description:
+      'A message, a call or its output, a reasoning or compaction item, or a reference to an item that is stored.',
+  },
 );
 
 export type InputItemBody = Static<typeof InputItemBody>;
@@ -54,16 +53,7 @@ const Input = Type.Union([Type.String(), Type.Array(InputItemBody, { maxItems: i
 export type InputBody = Static<typeof Input>;
 
 const TextConfig = Type.Object({
-  format: optional(
-    Type.Object({
-      type: Type.Enum(['text', 'json_object', 'json_schema']),
-      name: Type.Optional(Type.String()),
-      description: Type.Optional(nullable(Type.String())),
-      schema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-      strict: Type.Optional(nullable(Type.Boolean())),
-    }),
-    'The form of the answer. Default text.',
-  ),
+  format: optional(TextFormat, 'The form of the answer. Default text.'),
   verbosity: optional(Type.Enum(['low', 'medium', 'high']), 'Told back; has no effect.'),
 });
 
@@ -102,9 +92,8 @@ export const ResponseRequest = Type.Object(
     ),
     text: optional(TextConfig, 'Form of the answer.'),
     reasoning: optional(Reasoning, 'Told back; the model does not reason.'),
-    tools: optional(Type.Array(Type.Unknown(), { maxItems: 128 }), 'Functions that the model may call.'),
-    tool_choice: optional(Type.Unknown(), 'Which tool to call.'),
-    parallel_tool_calls: optional(Type.Boolean(), 'Default true.'),
+    ...responseToolFields,
+    structured_outputs: structuredOutputs,
     max_output_tokens: optional(
       Type.Integer({ minimum: 1, maximum: tokensMax }),
       'Most output tokens. Default: up to the end of the context.',
@@ -136,9 +125,7 @@ export const InputTokensRequest = Type.Object({
   conversation: ResponseRequest.properties.conversation,
   text: ResponseRequest.properties.text,
   reasoning: ResponseRequest.properties.reasoning,
-  tools: ResponseRequest.properties.tools,
-  tool_choice: ResponseRequest.properties.tool_choice,
-  parallel_tool_calls: ResponseRequest.properties.parallel_tool_calls,
+  ...responseToolFields,
   truncation: ResponseRequest.properties.truncation,
 });
 
@@ -149,7 +136,7 @@ export const InputTokens = Type.Object({
   input_tokens: Type.Integer(),
 });
 
-const StoredItem = Type.Object({ id: Type.String(), type: Type.String() }, { description: 'An item.' });
+export const ItemBody = Type.Object({ id: Type.String(), type: Type.String() }, { description: 'An item.' });
 
 const ResponseUsageBody = Type.Object({
   input_tokens: Type.Integer(),
@@ -168,7 +155,7 @@ export const ResponseShape = Type.Object({
   error: nullable(Type.Object({ code: Type.String(), message: Type.String() })),
   incomplete_details: nullable(Type.Object({ reason: Type.String() })),
   model: Type.String(),
-  output: Type.Array(StoredItem),
+  output: Type.Array(ItemBody),
   usage: nullable(ResponseUsageBody),
   instructions: nullable(Type.String()),
   previous_response_id: nullable(Type.String()),
@@ -216,63 +203,14 @@ export const CompactedBody = Type.Object({
   id: Type.String(),
   object: Type.Literal('response.compaction'),
   created_at: Type.Integer(),
-  output: Type.Array(StoredItem),
+  output: Type.Array(ItemBody),
   usage: ResponseUsageBody,
 });
 
 /** Query strings are text. */
-export const PageQuery = Type.Object({
-  after: Type.Optional(
-    Type.String({ maxLength: idCharsMax, description: 'Id of the item before the page.' }),
-  ),
-  limit: Type.Optional(
-    Type.String({
-      pattern: '^([1-9]|[1-9][0-9]|100)$',
-      description: `1 to ${pageItemsMax}; default ${pageItemsUsual}.`,
-    }),
-  ),
-  order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Default desc, the newest first.' })),
-});
-
 export const RetrieveQuery = Type.Object({
   stream: Type.Optional(Type.Enum(['true', 'false'], { description: 'The events instead of the response.' })),
   starting_after: Type.Optional(
     Type.String({ pattern: '^[0-9]{1,9}$', description: 'Only events with a greater sequence_number.' }),
   ),
 });
-
-export const ItemPage = Type.Object({
-  object: Type.Literal('list'),
-  data: Type.Array(StoredItem),
-  first_id: nullable(Type.String()),
-  last_id: nullable(Type.String()),
-  has_more: Type.Boolean(),
-});
-
-export const ConversationRequest = Type.Object({
-  items: optional(Type.Array(InputItemBody, { maxItems: conversationItemsMax }), 'Items to begin with.'),
-  metadata: optional(Metadata, 'Notes of the client, kept with the conversation.'),
-});
-
-export const ConversationUpdate = Type.Object({
-  metadata: nullable(Metadata),
-});
-
-export const ConversationItemsRequest = Type.Object({
-  items: Type.Array(InputItemBody, { minItems: 1, maxItems: conversationItemsMax }),
-});
-
-export const ConversationBody = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('conversation'),
-  created_at: Type.Integer({ description: 'Seconds since 1970.' }),
-  metadata: Metadata,
-});
-
-export const DeletedConversation = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('conversation.deleted'),
-  deleted: Type.Literal(true),
-});
-
-export const ItemBody = StoredItem;

@@ -13,16 +13,8 @@ import type { ResponseEvent } from '../src/responses/event-sequence.ts';
 import { replayEvents } from '../src/responses/replay.ts';
 import { isFinished } from '../src/responses/response-object.ts';
 import type { ResponseRecord } from '../src/responses/response-store.ts';
-import { itemPage } from './item-page.ts';
-import {
-  DeletedResponse,
-  Id,
-  ItemPage,
-  PageQuery,
-  ResponseBody,
-  ResponseEventBody,
-  RetrieveQuery,
-} from './response-schemas.ts';
+import { ItemPage, itemPage, PageQuery } from './item-page.ts';
+import { DeletedResponse, Id, ResponseBody, ResponseEventBody, RetrieveQuery } from './response-schemas.ts';
 import { streamResponse } from './response-stream.ts';
 import { ErrorBody } from './schemas.ts';
 import type { EventStreamLimits } from './sse.ts';

@@ -69,8 +69,10 @@ export interface TextDelta {
 }
 
 export interface SequenceEnd {
-  readonly reason: 'stop' | 'length' | 'tool_calls';
+  readonly reason: 'stop' | 'length';
   readonly usage: ResponseUsage;
+  /** The last item was not said to its end, although the answer ended by itself: a stop string inside a call. */
+  readonly lastItemCut?: boolean;
   /** Seconds since 1970. */
   readonly completedS: number;
 }
@@ -186,7 +188,10 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
   }
 
   /** The events after the last word. `output` of the change is ignored: it is what was said. */
-  function conclude(change: Partial<ResponseObject> & Pick<ResponseObject, 'status'>): ResponseEvent[] {
+  function conclude(
+    change: Partial<ResponseObject> & Pick<ResponseObject, 'status'>,
+    cut = false,
+  ): ResponseEvent[] {
     requireOpen();
     const { status } = change;
     const events: ResponseEvent[] = [];
@@ -194,7 +199,7 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
     if (open === null && done.length === 0 && (status === 'completed' || status === 'incomplete')) {
       openMessage(events);
     }
-    events.push(...endItem(status === 'completed' ? 'completed' : 'incomplete'));
+    events.push(...endItem(status === 'completed' && !cut ? 'completed' : 'incomplete'));
     response = { ...response, ...change, output: [...done] };
     return events;
   }
@@ -234,7 +239,7 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
       open.args += delta;
       return [event({ type: 'response.function_call_arguments.delta', ...itemPlace(open), delta })];
     },
-    finish({ reason, usage, completedS }, extras = {}) {
+    finish({ reason, usage, completedS, lastItemCut = false }, extras = {}) {
       const cut = reason === 'length';
       const change = {
         ...extras,
@@ -243,7 +248,7 @@ export function createEventSequence(initial: ResponseObject, newId: NewId): Even
         incomplete_details: cut ? { reason: 'max_output_tokens' as const } : null,
       };
       const status = cut ? 'incomplete' : 'completed';
-      const events = conclude({ ...change, status });
+      const events = conclude({ ...change, status }, lastItemCut);
       return [...events, lifecycle(status)];
     },
     fail({ code, param, error }, silently = false) {

@@ -7,7 +7,7 @@ import { GatewayError } from '../errors.ts';
 import { compactionItem, summaryRequest, summaryTokensMax } from './compaction.ts';
 import type { ConversationStore } from './conversation-store.ts';
 import type { CompactionItem, InputItem, Item, NewId } from './items.ts';
-import { promptOf } from './prompt.ts';
+import { type PromptTools, promptOf } from './prompt.ts';
 import {
   isFinished,
   newResponse,
@@ -29,6 +29,9 @@ export interface ResponseOrder {
   readonly input: readonly InputItem[];
   readonly completion: Omit<CompletionRequest, 'messages' | 'promptIds' | 'owner' | 'signal'>;
   readonly contextLength: number;
+  readonly tools: PromptTools;
+  /** Is the answer read for calls? */
+  readonly callable: boolean;
   readonly extend: ExtendResponse | null;
 }
 
@@ -90,6 +93,7 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
         param: `input[${index}].id`,
       });
     });
+    checkResults(before, added);
     if (JSON.stringify(before).length + JSON.stringify(added).length > inputBytesMax) {
       throw new GatewayError(
         'context_length_exceeded',
@@ -125,7 +129,7 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
   }
 
   function messagesFor(order: ResponseOrder, items: readonly Item[]): readonly ChatMessage[] {
-    const messages = promptOf(order.settings.instructions, items);
+    const messages = promptOf(order.settings.instructions, items, order.tools);
     if (order.settings.truncation === 'disabled') return messages;
     return truncateOldest(messages, {
       contextLength: order.contextLength,
@@ -172,6 +176,7 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
         newId,
         now,
         failSilently,
+        callable: order.callable,
         extend: order.extend,
         onEnd: (ended) => {
           const record = { response: ended, input };
@@ -222,4 +227,19 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
       throw new Error('the summary ended without a finish event');
     },
   };
+}
+
+/** A result without its call would be shown to the model out of nowhere. */
+function checkResults(before: readonly Item[], added: readonly Item[]): void {
+  const called = new Set<string>();
+  for (const item of before) if (item.type === 'function_call') called.add(item.call_id);
+  for (const [index, item] of added.entries()) {
+    if (item.type === 'function_call') called.add(item.call_id);
+    if (item.type !== 'function_call_output' || called.has(item.call_id)) continue;
+    throw new GatewayError(
+      'invalid_request',
+      `No tool call found for function call output with call_id ${item.call_id}.`,
+      { param: `input[${index}].call_id` },
+    );
+  }
 }

@@ -4,6 +4,7 @@
  */
 import type { CompletionEvent, CompletionRequest, Usage } from '../completion.ts';
 import { type GatewayError, toGatewayError } from '../errors.ts';
+import { type AnswerPiece, ToolCallParser } from '../text/tool-call-parser.ts';
 import type { RatedToken } from '../token-logprobs.ts';
 import { createEventSequence, type ResponseEvent, type TextDelta } from './event-sequence.ts';
 import type { NewId, TokenLogprob } from './items.ts';
@@ -33,6 +34,8 @@ export interface RunOptions {
   readonly now: () => number;
   /** Fail without an `error` event: where that alone ends a response for its reader. */
   readonly failSilently: boolean;
+  /** Is the answer read for calls? */
+  readonly callable: boolean;
   /** Fields beyond OpenAI's that the finished response has. */
   readonly extend: ExtendResponse | null;
   /** Told once, with the response as it ended. */
@@ -53,6 +56,8 @@ export interface Run {
 export function createRun(options: RunOptions): Run {
   const { response, answer, signal, newId, now, onEnd } = options;
   const sequence = createEventSequence(response, newId);
+  const calls = options.callable ? new ToolCallParser() : null;
+  let begunCalls = 0;
   let failure: GatewayError | null = null;
   let ended = false;
 
@@ -63,17 +68,35 @@ export function createRun(options: RunOptions): Run {
     return events;
   }
 
+  function tell(piece: AnswerPiece, logprobs: readonly TokenLogprob[]): ResponseEvent[] {
+    if (piece.type === 'content') return sequence.text([{ text: piece.text, logprobs }]);
+    if (piece.type === 'arguments') return sequence.callArguments(piece.text);
+    begunCalls += 1;
+    return sequence.call(newId('call_'), piece.name);
+  }
+
+  /** Tokens of calls have no place for log-probabilities; those of text go with the text that they bring. */
+  function read(event: TextEvent): ResponseEvent[] {
+    const deltas = textDeltas(event);
+    if (calls === null) return sequence.text(deltas);
+    return deltas.flatMap(({ text, logprobs }) =>
+      calls.push(text).flatMap((piece, index) => tell(piece, index === 0 ? logprobs : [])),
+    );
+  }
+
   async function* play(): AsyncGenerator<ResponseEvent[]> {
     try {
       yield sequence.open();
       for await (const event of answer.events) {
         if (event.type === 'text') {
-          const batch = sequence.text(textDeltas(event));
+          const batch = read(event);
           if (batch.length > 0) yield batch;
         } else if (event.type === 'finish') {
           const completedS = Math.floor(now() / 1000);
-          const told = { reason: event.reason, usage: usageOf(event.usage), completedS };
-          yield end(sequence.finish(told, options.extend?.(event)));
+          const lastItemCut = calls !== null && begunCalls > calls.completeCalls;
+          const told = { reason: event.reason, usage: usageOf(event.usage), lastItemCut, completedS };
+          const rest = (calls?.flush() ?? []).flatMap((piece) => tell(piece, []));
+          yield [...rest, ...end(sequence.finish(told, options.extend?.(event)))];
           return;
         }
       }

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
-import { ConversationRequest, ResponseRequest } from '../../routes/response-schemas.ts';
+import { ConversationRequest } from '../../routes/conversation-schemas.ts';
+import { ResponseRequest } from '../../routes/response-schemas.ts';
 import { ErrorBody } from '../../routes/schemas.ts';
 import { card, listenEdge, openEdge } from '../support/edge.ts';
 

@@ -200,7 +200,6 @@ test('an engine that refuses gives its own status before any event, in terms of 
 
 test('what cannot be served is refused with its name', async (t) => {
   const cases: [object, string][] = [
-    [{ tools: [{ type: 'web_search' }] }, 'tools'],
     [{ prompt: { id: 'p' } }, 'prompt'],
     [{ moderation: { model: 'x' } }, 'moderation'],
     [{ messages: [] }, 'messages'],
@@ -248,6 +247,97 @@ test('log-probabilities come with their tokens, streamed and whole, where they a
   );
   const { body: plain } = await post(t, {});
   assert.deepEqual(plain.output[0].content[0].logprobs, []);
+});
+
+const weather = {
+  type: 'function' as const,
+  name: 'weather',
+  description: 'Of a city.',
+  parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+  strict: true,
+};
+const call = (city: string) =>
+  `<tool_call>\n{"name": "weather", "arguments": {"city": "${city}"}}\n</tool_call>`;
+/** As tokens would come. */
+const inPieces = (text: string) => ({ rounds: (text.match(/.{1,4}/gs) ?? []).map((piece) => [piece]) });
+
+test('calls of functions are items, streamed and whole, and their results go back', async (t) => {
+  let text = `${call('Oslo')}\n${call('Rome')}`;
+  const { client, completions } = await listenEdge(t, { answer: () => inPieces(text) });
+  const fields = { model, tools: [weather] };
+  const stream = client.responses.stream({ ...fields, input: 'Weather?' });
+  const events = await Array.fromAsync(stream);
+  const response = await stream.finalResponse();
+  const calls = response.output.filter((item) => item.type === 'function_call');
+  assert.deepEqual(
+    calls.map((item) => [item.name, item.arguments, item.status]),
+    [
+      ['weather', '{"city": "Oslo"}', 'completed'],
+      ['weather', '{"city": "Rome"}', 'completed'],
+    ],
+  );
+  assert.equal(response.output.length, 2);
+  assert.equal(new Set(calls.map(({ call_id }) => call_id)).size, 2);
+  assert.equal(events.filter(({ type }) => type === 'response.function_call_arguments.done').length, 2);
+  assert.deepEqual(response.tools[0], { ...weather });
+  const [asked] = completions.requests;
+  assert.match(asked!.messages[0]!.content, /"name":"weather"/);
+  assert.ok(asked!.grammar !== undefined);
+
+  text = 'Cold.';
+  const output = calls.map(({ call_id }) => ({
+    type: 'function_call_output' as const,
+    call_id,
+    output: '3 °C',
+  }));
+  const next = await client.responses.create({ ...fields, input: output, previous_response_id: response.id });
+  assert.equal(next.output_text, 'Cold.');
+  const shown = completions.requests[1]!.messages.slice(1);
+  assert.deepEqual(
+    shown.map(({ role }) => role),
+    ['user', 'assistant', 'user', 'user'],
+  );
+  assert.equal(shown[1]!.content, `${call('Oslo')}\n${call('Rome')}`);
+  const stray = [{ type: 'function_call_output' as const, call_id: 'call_none', output: 'x' }];
+  await assert.rejects(client.responses.create({ ...fields, input: stray }), /No tool call found/);
+});
+
+test('a call that the length cut is incomplete, and text before a call is a message', async (t) => {
+  const text = `Let me see.${call('Oslo').slice(0, -20)}`;
+  const { body } = await post(t, { tools: [weather] }, { answer: { ...inPieces(text), reason: 'length' } });
+  assert.equal(body.status, 'incomplete');
+  assert.deepEqual(
+    body.output.map(({ type, status }: { type: string; status: string }) => [type, status]),
+    [
+      ['message', 'completed'],
+      ['function_call', 'incomplete'],
+    ],
+  );
+  const { body: stopped } = await post(t, { tools: [weather] }, { answer: inPieces(text) });
+  assert.deepEqual([stopped.status, stopped.output[1].status], ['completed', 'incomplete']);
+});
+
+test('text formats and tool choices reach the engine as grammars, or are refused in terms of this endpoint', async (t) => {
+  const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] };
+  const format = { type: 'json_schema', name: 'x', schema, strict: true };
+  const { completions, body } = await post(t, { text: { format } });
+  assert.ok(completions.requests[0]!.grammar !== undefined);
+  assert.deepEqual(body.text.format, format);
+  const named = await post(t, { tools: [weather], tool_choice: { type: 'function', name: 'weather' } });
+  assert.match(named.completions.requests[0]!.messages[0]!.content, /Answer with a call/);
+  const cases: [object, string][] = [
+    [{ text: { format: { type: 'json_schema', name: 'x' } } }, 'text.format.schema'],
+    [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+    [{ tools: [{ type: 'function' }] }, 'tools[0].name'],
+    [{ tools: [{ ...weather, parameters: { type: 'array' } }] }, 'tools[0].parameters'],
+    [{ tools: [weather], tool_choice: { type: 'function', name: 'other' } }, 'tool_choice'],
+    [{ tool_choice: 'required' }, 'tool_choice'],
+  ];
+  const { app } = await openEdge(t);
+  for (const [fields, param] of cases) {
+    const answer = await app.inject({ method: 'POST', url, payload: { model, input: 'Hi', ...fields } });
+    assert.deepEqual([answer.statusCode, answer.json().error.param], [400, param], JSON.stringify(fields));
+  }
 });
 
 test('speculation adds metrics to the finished response only', async (t) => {
