@@ -142,7 +142,7 @@ test('a reader that does not read stops its own answer alone, and loses nothing'
   const name = 'looping'.padEnd(190, '-');
   const model = await home.looping({ name });
   const gateway = await startGateway(t, ['--model', model, '--shards', '1'], home);
-  const maxTokens = 14_000;
+  const maxTokens = 12_000;
   const response = await unreadStream(t, gateway, {
     ...{ model: name, stream: true, max_tokens: maxTokens },
     speculation: { drafter: 'ngram', draft_length: 64 },

@@ -13,8 +13,8 @@ import { startForetoken, startGateway } from '../support/gateway-process.ts';
 
 const run = promisify(execFile);
 
-/** Of a start that has nothing to fetch or pack; the promise is 10 s on a quiet machine, checked loosely. */
-const secondStartMsMax = 20_000;
+/** Of a start that has nothing to fetch or pack: ten seconds are promised for a quiet machine; tests run on busy ones. */
+const secondStartMsMax = 60_000;
 
 test('foretoken serves, and starts again without packing', async (t) => {
   const home = await makeHome(t);
