@@ -23,6 +23,8 @@ export interface CountedRound {
   readonly answeredRows: number;
   readonly slowestMs: number;
   readonly fromIdle: boolean;
+  /** It carried the prompt; where such a round is counted, it is charged as a plain one. */
+  readonly opening: boolean;
 }
 
 /** The tail of a chain answers the gateway itself; in a star every shard does. */
@@ -79,13 +81,14 @@ export function countedTime(
   let misses = 0;
   let ringMs = 0;
   let behindMs = 0;
-  for (const { draftMs, frames, answeredRows, slowestMs, fromIdle } of rounds) {
+  for (const { draftMs, frames, answeredRows, slowestMs, fromIdle, opening } of rounds) {
     if (!fromIdle) {
       behindMs += frames === 0 ? 0 : Math.max(slowestMs, draftMs);
       continue;
     }
     misses += 1;
-    ringMs += draftMs + link.hops * link.t1Ms + tvMs(answeredRows / Math.max(1, frames));
+    ringMs += link.hops * link.t1Ms;
+    ringMs += opening ? tvMs(1) : draftMs + tvMs(answeredRows / Math.max(1, frames));
     behindMs += (slowestMs * (frames - 1)) / Math.max(1, frames);
   }
   return {

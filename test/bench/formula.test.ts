@@ -48,7 +48,7 @@ test('expectedTokens is the draft and one more when nothing is rejected, and one
   assert.equal(expectedTokens(1, 0.5), 1.5);
 });
 
-const round = { draftMs: 0, frames: 1, answeredRows: 1, slowestMs: 3, fromIdle: true };
+const round = { draftMs: 0, frames: 1, answeredRows: 1, slowestMs: 3, fromIdle: true, opening: false };
 const link = { hops: 5, t1Ms: 15 };
 
 test('countedTime adds what happened and divides by the tokens', () => {
@@ -77,6 +77,13 @@ test('countedTime charges frames behind others by their slowest stage, or by the
   assert.equal(ringMs, 4 + 75 + 12);
   assert.ok(Math.abs(deltaMs - (8 + 6 + 7) / 9) < 1e-12);
   assert.ok(Math.abs(msPerToken - (missShare * ringMs + (1 - missShare) * deltaMs)) < 1e-12);
+});
+
+test('countedTime charges a round that carried the prompt as a plain one', () => {
+  const opening = { ...round, frames: 2, answeredRows: 16, slowestMs: 8, draftMs: 5, opening: true };
+  const { ringMs, msPerToken } = countedTime([opening], 17, link, (rows) => 10 + rows);
+  assert.equal(ringMs, 75 + 11);
+  assert.equal(msPerToken, (75 + 11 + 4) / 17);
 });
 
 test('asynchronousMsPerToken is (1 - alpha) R + alpha delta for frames of one token', () => {
