@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
-import type { ResponseEvent } from '../src/responses/event-sequence.ts';
+import type { ResponseEvent } from '../src/responses/response-events.ts';
 import { logError } from './error-handler.ts';
 import { dataLine, type EventStreamLimits, openEventStream } from './sse.ts';
 

@@ -2,7 +2,7 @@
  * Events of a background response as they come, kept for readers that join late or again. Bounded: beyond the limit
  * the oldest go, and a reader that asks for one of those is told so instead of getting a stream with a hole.
  */
-import type { ResponseEvent } from './event-sequence.ts';
+import type { ResponseEvent } from './response-events.ts';
 
 /** Some 15,000 events of one token each; a longer answer can be read whole once it is finished. */
 export const eventLogBytesMax = 4 * 2 ** 20;

@@ -5,63 +5,13 @@
  * without gaps, an `output_index` and an item id are used once, and all lifecycle events carry the same response id.
  */
 import type { FunctionCallItem, Item, MessageItem, NewId, OutputTextPart, TokenLogprob } from './items.ts';
+import type { EventBody, ItemPlace, Lifecycle, PartPlace, ResponseEvent } from './response-events.ts';
 import {
   isFinished,
   type ResponseError,
   type ResponseObject,
   type ResponseUsage,
 } from './response-object.ts';
-
-type Lifecycle = 'created' | 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed';
-
-interface ItemPlace {
-  readonly item_id: string;
-  readonly output_index: number;
-}
-
-interface PartPlace extends ItemPlace {
-  readonly content_index: number;
-}
-
-type LifecycleBody = {
-  [Name in Lifecycle]: { readonly type: `response.${Name}`; readonly response: ResponseObject };
-}[Lifecycle];
-
-type EventBody =
-  | LifecycleBody
-  | {
-      readonly type: `response.output_item.${'added' | 'done'}`;
-      readonly output_index: number;
-      readonly item: Item;
-    }
-  | (PartPlace & {
-      readonly type: `response.content_part.${'added' | 'done'}`;
-      readonly part: OutputTextPart;
-    })
-  | (PartPlace & {
-      readonly type: 'response.output_text.delta';
-      readonly delta: string;
-      readonly logprobs: readonly TokenLogprob[];
-    })
-  | (PartPlace & {
-      readonly type: 'response.output_text.done';
-      readonly text: string;
-      readonly logprobs: readonly TokenLogprob[];
-    })
-  | (ItemPlace & { readonly type: 'response.function_call_arguments.delta'; readonly delta: string })
-  | (ItemPlace & {
-      readonly type: 'response.function_call_arguments.done';
-      readonly name: string;
-      readonly arguments: string;
-    })
-  | {
-      readonly type: 'error';
-      readonly code: string;
-      readonly message: string;
-      readonly param: string | null;
-    };
-
-export type ResponseEvent = EventBody & { readonly sequence_number: number };
 
 export interface TextDelta {
   readonly text: string;

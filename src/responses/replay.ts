@@ -1,5 +1,6 @@
 /** The events of a response that is over and of which only the end was kept: as if it had come item by item. Pure. */
-import { createEventSequence, type ResponseEvent } from './event-sequence.ts';
+import { createEventSequence } from './event-sequence.ts';
+import type { ResponseEvent } from './response-events.ts';
 import type { ResponseObject } from './response-object.ts';
 
 /** The last event carries the stored response as it is. */

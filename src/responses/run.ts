@@ -6,8 +6,9 @@ import type { CompletionEvent, CompletionRequest, Usage } from '../completion.ts
 import { type GatewayError, toGatewayError } from '../errors.ts';
 import { type AnswerPiece, ToolCallParser } from '../text/tool-call-parser.ts';
 import type { RatedToken } from '../token-logprobs.ts';
-import { createEventSequence, type ResponseEvent, type TextDelta } from './event-sequence.ts';
+import { createEventSequence, type TextDelta } from './event-sequence.ts';
 import type { NewId, TokenLogprob } from './items.ts';
+import type { ResponseEvent } from './response-events.ts';
 import type { ResponseError, ResponseObject, ResponseUsage } from './response-object.ts';
 
 /** A completion that is under way. */

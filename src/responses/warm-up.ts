@@ -1,5 +1,5 @@
 /** The events of a response that was made without asking the model: begun and complete, without an item. Pure. */
-import type { ResponseEvent } from './event-sequence.ts';
+import type { ResponseEvent } from './response-events.ts';
 import type { ResponseObject } from './response-object.ts';
 
 export function warmUpEvents(response: ResponseObject): ResponseEvent[] {

@@ -3,12 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { accumulateResponse } from 'openai/lib/responses/ResponseAccumulator';
-import {
-  createEventSequence,
-  type EventSequence,
-  type ResponseEvent,
-} from '../../src/responses/event-sequence.ts';
+import { createEventSequence, type EventSequence } from '../../src/responses/event-sequence.ts';
 import { replayEvents } from '../../src/responses/replay.ts';
+import type { ResponseEvent } from '../../src/responses/response-events.ts';
 import type { ResponseObject } from '../../src/responses/response-object.ts';
 import { emptyResponse } from '../support/responses.ts';
 

@@ -6,7 +6,7 @@ import { Value } from 'typebox/value';
 import { ResponseShape } from '../../routes/response-schemas.ts';
 import { ErrorBody } from '../../routes/schemas.ts';
 import { GatewayError } from '../../src/errors.ts';
-import type { ResponseEvent } from '../../src/responses/event-sequence.ts';
+import type { ResponseEvent } from '../../src/responses/response-events.ts';
 import {
   card,
   type EdgeOptions,

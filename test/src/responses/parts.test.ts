@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { compactionItem, readCompaction } from '../../../src/responses/compaction.ts';
 import { createEventLog, OffsetLostError } from '../../../src/responses/event-log.ts';
-import type { ResponseEvent } from '../../../src/responses/event-sequence.ts';
 import { createLanes, lanesMax, waitingMax } from '../../../src/responses/lanes.ts';
 import { createRecentResponses } from '../../../src/responses/recent-responses.ts';
+import type { ResponseEvent } from '../../../src/responses/response-events.ts';
 import { truncateOldest } from '../../../src/responses/truncation.ts';
 import { emptyResponse } from '../../support/responses.ts';
 
