@@ -53,8 +53,6 @@ export function fromHttp(thrown: unknown): GatewayError {
       return new GatewayError('payload_too_large', `The body is larger than ${bodyBytesMax} bytes.`);
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new GatewayError('unsupported_media_type', 'Send JSON, with content-type: application/json.');
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new GatewayError('invalid_request', 'The body is empty; a JSON object is needed.');
     case 'FST_ERR_BAD_URL':
       return new GatewayError('invalid_request', 'The URL is not well-formed.');
   }

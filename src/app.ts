@@ -90,6 +90,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   // Response schemas are types and documents; what was built by those types needs no second serialiser.
   app.setSerializerCompiler(() => (body) => JSON.stringify(body));
   app.removeContentTypeParser('text/plain');
+  // Clients name the content type of what they do not send, too (DELETE from Python); schemas know who needs a body.
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else return parseJson(request, body, done);
+  });
 
   await app.register(webSockets);
   await app.register(requestId);

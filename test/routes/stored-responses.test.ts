@@ -38,6 +38,17 @@ test('a stored response is read, its input listed, and both are gone after a del
   await assert.rejects(client.responses.delete(second.id), OpenAI.NotFoundError);
 });
 
+test('a content type without a body is no body', async (t) => {
+  const { app } = await openEdge(t);
+  const made = await app.inject({ method: 'POST', url: '/v1/responses', payload: { model, input: 'a' } });
+  const headers = { 'content-type': 'application/json' };
+  const url = `/v1/responses/${made.json().id}`;
+  assert.equal((await app.inject({ method: 'DELETE', url, headers })).statusCode, 200);
+  const empty = await app.inject({ method: 'POST', url: '/v1/responses', headers });
+  assert.equal(empty.statusCode, 400);
+  assert.equal(empty.json().error.message, 'The body must be an object.');
+});
+
 test('cursors and limits that make no sense are refused', async (t) => {
   const { app } = await openEdge(t);
   const made = await app.inject({ method: 'POST', url: '/v1/responses', payload: { model, input: 'a' } });
