@@ -24,6 +24,7 @@ import { createPullReporter } from './models/progress.ts';
 import { resolveModel } from './models/pull.ts';
 import { PullError } from './models/pull-error.ts';
 import { openStore } from './models/store.ts';
+import { DatabaseFileError } from './responses/database.ts';
 import { gatewaySettings, type Setting, type WorkerConfig, workerSettings } from './settings.ts';
 import { createStartScreen } from './start-screen.ts';
 import { TextError } from './text/text-error.ts';
@@ -45,6 +46,7 @@ const mendable = [
   TextError,
   RouteError,
   WorkerStartError,
+  DatabaseFileError,
   RangeError,
 ];
 
@@ -249,12 +251,15 @@ function isMendable(error: unknown): boolean {
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (isMendable(error)) return `foretoken: ${error.message}`;
-  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  const { code, syscall, path, port } = error as NodeJS.ErrnoException & { port?: number };
   if (code === 'EADDRINUSE') {
     return `foretoken: port ${port} is taken by another program. Choose another with --port, or stop that program.`;
   }
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') {
+  if (syscall === 'listen' && (code === 'EACCES' || code === 'EADDRNOTAVAIL')) {
     return `foretoken: cannot listen there (${error.message}). Choose another --host or --port.`;
+  }
+  if (path !== undefined && syscall !== 'spawn') {
+    return `foretoken: ${path} cannot be used (${error.message}). Mend that, or set FORETOKEN_HOME to another folder.`;
   }
   return `foretoken: ${error.stack ?? error.message}`;
 }

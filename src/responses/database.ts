@@ -27,26 +27,48 @@ const migrations = [
    ) STRICT;`,
 ] as const;
 
-/** `:memory:` is a file that nobody sees. Throws when the file was made by a newer version, or is no database. */
-export function openDatabase(path: string): DatabaseSync {
-  // It holds what people wrote; its companion files inherit the mode.
-  if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
-  const database = new DatabaseSync(path, { timeout: busyTimeoutMs });
-  try {
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
-    migrate(database, path);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
+/** A file that cannot be opened, with what to do about it. */
+export class DatabaseFileError extends Error {
+  constructor(path: string, cause: unknown) {
+    super(`${path} ${remedy(cause)}`, { cause });
+    this.name = 'DatabaseFileError';
   }
 }
 
-function migrate(database: DatabaseSync, path: string): void {
+/** `:memory:` is a file that nobody sees. Throws DatabaseFileError. */
+export function openDatabase(path: string): DatabaseSync {
+  let database: DatabaseSync | null = null;
+  try {
+    // It holds what people wrote; its companion files inherit the mode.
+    if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
+    database = new DatabaseSync(path, { timeout: busyTimeoutMs });
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+    migrate(database);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw new DatabaseFileError(path, error);
+  }
+}
+
+/** SQLite's primary result codes (https://sqlite.org/rescode.html). */
+const sqliteFull = 13;
+const sqliteNoDatabase = 26;
+
+function remedy(cause: unknown): string {
+  const { code, errcode, message } = cause as NodeJS.ErrnoException & { errcode?: number };
+  if (errcode === sqliteFull || code === 'ENOSPC') {
+    return 'has no space left: free some, or set FORETOKEN_HOME to a folder on a larger disk';
+  }
+  if (errcode === sqliteNoDatabase) return 'is no database of Foretoken: move it away and start again';
+  return `cannot be used (${message}): mend that, or set FORETOKEN_HOME to another folder`;
+}
+
+function migrate(database: DatabaseSync): void {
   inTransaction(database, () => {
     const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
     if (version > migrations.length) {
-      throw new Error(`${path} was written by a newer version of Foretoken. Update, or move the file away.`);
+      throw new Error('it was written by a newer version of Foretoken; update, or move the file away');
     }
     for (const migration of migrations.slice(version)) database.exec(migration);
     database.exec(`PRAGMA user_version = ${migrations.length}`);
@@ -61,7 +83,8 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    database.exec('ROLLBACK');
+    // A full disk has rolled back already; asking again would hide why.
+    if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
 }

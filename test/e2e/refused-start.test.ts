@@ -98,7 +98,7 @@ test('foretoken on a full disk says what would help', async (t) => {
   const model = await home.tiny();
   const disk = join(home.folder, 'disk');
   await mkdir(disk);
-  // A small file system of its own, in a namespace that goes with the process. The model fits, its packs do not.
+  // A small file system of its own, in a namespace that goes with the process.
   const wrap = (bytes: number): string[] => [
     ...['unshare', '--map-root-user', '--mount', 'sh', '-c'],
     `mount -t tmpfs -o size=${bytes} tmpfs ${disk} && exec "$@"`,
@@ -108,10 +108,12 @@ test('foretoken on a full disk says what would help', async (t) => {
   if (spawnSync(command!, rest).status !== 0) {
     return t.skip('no small file system can be mounted here');
   }
-  const [pull, pack] = await Promise.all([
+  const [open, pull, pack] = await Promise.all([
+    refusal(t, ['--home', disk], { wrap: wrap(48 << 10) }),
     refusal(t, ['--home', disk], { wrap: wrap(1 << 20), env: offline }),
-    refusal(t, ['--home', disk, '--model', model], { wrap: wrap(64 << 10) }),
+    refusal(t, ['--home', disk, '--model', model], { wrap: wrap(256 << 10) }),
   ]);
+  assert.match(open, /has no space left: .*FORETOKEN_HOME/);
   assert.match(pull, /no space left for .*FORETOKEN_HOME/);
   assert.match(pack, /worker of layers \[\d, \d\) did not start: no space left for .*FORETOKEN_HOME/);
   assert.equal(pack.trim().split('\n').length, 1, pack);
@@ -121,8 +123,7 @@ function dataModule(source: string): string {
   return `data:text/javascript;base64,${Buffer.from(source).toString('base64')}`;
 }
 
-/** All files in a store but its list of sums. */
 async function modelFiles(home: string): Promise<string[]> {
-  const entries = await readdir(home, { recursive: true, withFileTypes: true });
+  const entries = await readdir(join(home, 'models'), { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 }
