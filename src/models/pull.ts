@@ -125,7 +125,7 @@ async function pullLocked(
     const partPath = parts[index]!;
     try {
       options.log.info(
-        `pulling ${entry.name} (${Math.round(entry.bytes / 1e6)} MB, ${entry.licence}) from ${source}`,
+        `pulling ${entry.name} (${Math.round(entry.bytes / 1e6)} MB, ${entry.licence}) from ${shortSource(source)}`,
       );
       const file = await fetchSummed(source, partPath, entry, folder, options);
       const stored = await store.adopt(partPath, {
@@ -141,7 +141,7 @@ async function pullLocked(
       if (!resumable.has(failure.code)) await discardPart(partPath);
       if (!pullErrorCodes[failure.code].nextSource) throw failure;
       failures.push(failure);
-      options.log.warn(`${source}: ${failure.message}`);
+      options.log.warn(`${shortSource(source)}: ${failure.message}`);
     }
   }
   throw noSource(entry, failures);
@@ -242,6 +242,11 @@ async function resolvePath(path: string, options: ResolveOptions): Promise<Resol
 /** Has it a folder in it, or the ending of a model file? */
 function isPath(text: string): boolean {
   return /[\\/]/.test(text) || /\.gguf$/i.test(text);
+}
+
+/** Whose file it is, without its revision and path: what a person wants to read while it is fetched. */
+function shortSource(source: string): string {
+  return /^(?:hf:[^/]+\/[^/@]+|pip:[^/]+)/.exec(source)?.[0] ?? source;
 }
 
 function shortSum(text: string): string {
