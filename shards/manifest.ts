@@ -48,6 +48,9 @@ export interface Identity {
   readonly fingerprint: string;
 }
 
+/** A model given by path is named after its file, and file systems allow longer names. */
+export const modelNameCharsMax = 200;
+
 /** What `GET /v1/shard` answers, and what the gateway orders and checks workers by. */
 export interface ShardManifest {
   readonly protocol: number;

@@ -4,7 +4,13 @@
  */
 import type { EngineLoad } from './engine.ts';
 import { finite, flag, integer, nullable, object, oneOf, text } from './json-reader.ts';
-import { type Identity, type ModelDims, quantisations, type ShardManifest } from './manifest.ts';
+import {
+  type Identity,
+  type ModelDims,
+  modelNameCharsMax,
+  quantisations,
+  type ShardManifest,
+} from './manifest.ts';
 import { readRange, readSha256 } from './open-message.ts';
 
 /** GET /v1/shard */
@@ -52,7 +58,7 @@ const readIdentity = object<Identity>({
 
 const readManifest = object<ShardManifest>({
   protocol: integer(0, 255),
-  modelName: text(200),
+  modelName: text(modelNameCharsMax),
   dims: readDims,
   range: readRange,
   identity: readIdentity,

@@ -14,6 +14,7 @@ import {
   type Identity,
   isTail,
   type LayerRange,
+  modelNameCharsMax,
   type Quantisation,
   type ShardManifest,
 } from '../shards/manifest.ts';
@@ -70,7 +71,7 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
   const engine = await orAborted(loading, options.signal);
   const manifest: ShardManifest = {
     protocol: protocolVersion,
-    modelName: model.name,
+    modelName: model.name.slice(0, modelNameCharsMax),
     dims: pack.dims,
     range,
     identity: identityOf(pack, proof.fingerprint),

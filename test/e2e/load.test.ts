@@ -139,7 +139,7 @@ test('foretoken under load', async (t) => {
 test('a reader that does not read stops its own answer alone, and loses nothing', async (t) => {
   const home = await makeHome(t);
   // A chunk carries the model's name; with a long one the sockets between are soon full.
-  const name = 'looping'.padEnd(190, '-');
+  const name = 'looping'.padEnd(240, '-');
   const model = await home.looping({ name });
   const gateway = await startGateway(t, ['--model', model, '--shards', '1'], home);
   const maxTokens = 12_000;
