@@ -15,6 +15,9 @@ export const stopMsMax = 3_000;
 /** A busy machine may take this long to start; no promise, only an end to waiting. */
 const startMsMax = 90_000;
 
+/** Who runs what is registered there when all is over: a test, or a program that is none. */
+export type Cleanup = Pick<TestContext, 'after'>;
+
 export interface StartOptions {
   /** Added to an environment without settings of ours. undefined takes a variable out. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -42,7 +45,7 @@ export interface ForetokenProcess {
 
 /** Starts `foretoken ...args`. It and its descendants are killed after the test. */
 export function startForetoken(
-  t: TestContext,
+  t: Cleanup,
   args: readonly string[],
   { env = {}, wrap = [] }: StartOptions = {},
 ): ForetokenProcess {
@@ -106,7 +109,7 @@ export interface GatewayProcess extends ForetokenProcess {
 
 /** Starts a gateway on a free port and waits until it is ready. */
 export async function startGateway(
-  t: TestContext,
+  t: Cleanup,
   args: readonly string[],
   options: StartOptions = {},
 ): Promise<GatewayProcess> {
@@ -131,7 +134,7 @@ export interface WorkerNodeProcess extends ForetokenProcess {
 
 /** Starts `foretoken worker` and waits until it serves. Port 0 takes a free one. */
 export async function startWorkerProcess(
-  t: TestContext,
+  t: Cleanup,
   args: readonly string[],
   options: StartOptions & { readonly port?: number } = {},
 ): Promise<WorkerNodeProcess> {
