@@ -58,7 +58,9 @@ async function ask(serving: Serving, part: Partial<CompletionRequest>): Promise<
       withLogprobs: true,
       choices: 1,
     };
-    const body = chatCompletion(head, completion.promptIds, [{ ...said, end: event }], options);
+    // Later runs find the prompt's rows of earlier ones.
+    const end = { ...event, usage: { ...event.usage, cachedTokens: 0 } };
+    const body = chatCompletion(head, completion.promptIds, [{ ...said, end }], options);
     const promptLogprobs = (await completion.promptLogprobs) ?? null;
     return { ...said, report: event.metrics.verification!, promptLogprobs, body: JSON.stringify(body) };
   }
