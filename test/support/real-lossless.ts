@@ -7,7 +7,7 @@ import { byCluster, describeCase, type LosslessCase, predictionOf, samplingOf } 
 import { losslessPrompts } from './lossless-prompts.ts';
 import { buildFakeCache, startProcessCluster } from './process-cluster.ts';
 
-const maxTokens = 32;
+const maxTokens = 20;
 /** Words put before one prompt of four, so that its answer lies beyond 256 positions, where key blocks would differ. */
 const preamble = 'It is written in the old book that nothing is lost which is sent in order. '.repeat(20);
 
