@@ -110,9 +110,18 @@ export function asPlainText(set: CodePoints): string | null {
   const high = intersection(set, beyondAscii);
   if (countOf(high) === countOf(beyondAscii)) return noneOfAscii(intersection(ascii, complement(low)));
   const listed = countOf(high) <= listedMax ? high : intersection(high, common);
-  const parts = membersOf(listed).map((code) => literal(String.fromCodePoint(code)));
+  const parts = spellable(membersOf(listed)).map((code) => literal(String.fromCodePoint(code)));
   if (low.length > 0) parts.unshift(oneOfAscii(low));
   return parts.length === 0 ? null : anyOf(parts);
+}
+
+/**
+ * XGrammar joins alternatives of one character into a class, and its classes go wrong from three bytes a character on
+ * (a choice of spaces from U+1680 up accepts U+16A8). One such character alone stays a string and is right.
+ */
+function spellable(codes: readonly number[]): readonly number[] {
+  const short = codes.filter((code) => code < 0x800);
+  return short.length > 0 ? short : codes.slice(0, 1);
 }
 
 function countOf(set: CodePoints): number {
