@@ -81,7 +81,7 @@ test('answers to random schemas are valid, prefixes of JSON, and the same with a
       const validate = ajv.compile(schema);
       assert.ok(validate(JSON.parse(plain.text)), `${plain.text}: ${ajv.errorsText(validate.errors)}`);
     }),
-    { numRuns: schemasTried, endOnFailure: true, interruptAfterTimeLimit: 120_000 },
+    { numRuns: schemasTried, seed: 1124, endOnFailure: true, interruptAfterTimeLimit: 120_000 },
   );
   assert.ok(complete > schemasTried / 2, `only ${complete} answers ended`);
   t.diagnostic(
