@@ -226,6 +226,24 @@ def _() -> None:
     raises(openai.NotFoundError, lambda: client.responses.retrieve(response.id))
 
 
+@show("responses in the background are cancelled; conversations remember")
+def _() -> None:
+    long = {**asked, "input": "Tell a long story.", "max_output_tokens": 2000}
+    response = client.responses.create(**long, background=True)
+    assert response.status in ("queued", "in_progress")
+    assert client.responses.cancel(response.id).status == "cancelled"
+    assert client.responses.retrieve(response.id).status == "cancelled"
+    conversation = client.conversations.create(metadata={"topic": "cafés"})
+    first = client.responses.create(**asked, conversation=conversation.id)
+    second = client.responses.create(**{**asked, "input": "And of a park?"}, conversation=conversation.id)
+    assert first.usage is not None and second.usage is not None
+    assert second.usage.input_tokens > first.usage.total_tokens
+    items = list(client.conversations.items.list(conversation.id, order="asc"))
+    assert [item.role for item in items if item.type == "message"] == ["user", "assistant"] * 2
+    assert client.conversations.retrieve(conversation.id).metadata == {"topic": "cafés"}
+    assert client.conversations.delete(conversation.id).deleted
+
+
 @show("responses parse with pydantic and call functions")
 def _() -> None:
     parsed = client.responses.parse(
