@@ -6,7 +6,7 @@ import { gatewaySettings, type Setting, workerSettings } from '../src/settings.t
 
 const target = new URL('../.env.example', import.meta.url);
 const head = [
-  '# Settings of Foretoken; made by `npm run env-example` from src/settings.ts. Every line is optional.',
+  '# Settings of Foretoken; made by `npm run generate` from src/settings.ts. Every line is optional.',
   '# Flags of the same meaning win over these. Sizes take KiB, MiB, GiB.',
 ];
 
@@ -36,7 +36,7 @@ if (import.meta.main) {
   const text = envExample();
   if (!process.argv.includes('--check')) await writeFile(target, text);
   else if ((await readFile(target, 'utf8').catch(() => '')) !== text) {
-    console.error('.env.example is not what src/settings.ts says. Run: npm run env-example');
+    console.error('.env.example is not what src/settings.ts says. Run: npm run generate');
     process.exitCode = 1;
   }
 }

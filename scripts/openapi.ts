@@ -10,7 +10,7 @@ import { createMetrics } from '../src/metrics.ts';
 import { openDatabase } from '../src/responses/database.ts';
 
 const target = new URL('../openapi.yaml', import.meta.url);
-const head = '# Made by `npm run openapi` from routes/schemas.ts and the routes; do not edit.\n';
+const head = '# Made by `npm run generate` from routes/schemas.ts and the routes; do not edit.\n';
 
 /** The whole file. No part of the gateway behind the routes is needed for it. */
 export async function openapiYaml(): Promise<string> {
@@ -40,7 +40,7 @@ if (import.meta.main) {
   const text = await openapiYaml();
   if (!process.argv.includes('--check')) await writeFile(target, text);
   else if ((await readFile(target, 'utf8').catch(() => '')) !== text) {
-    console.error('openapi.yaml is not what the schemas say. Run: npm run openapi');
+    console.error('openapi.yaml is not what the schemas say. Run: npm run generate');
     process.exitCode = 1;
   }
 }
