@@ -5,7 +5,7 @@
  */
 import type { TailOptions } from './engine.ts';
 import { type GrammarMatcher, isAllowed } from './grammar.ts';
-import type { LogitStep } from './logit-steps.ts';
+import type { LogitStep } from './logit-step.ts';
 
 export function grammarStep(
   matcher: GrammarMatcher,

@@ -8,17 +8,8 @@
 import type { LogitBias, TailOptions } from './engine.ts';
 import type { GrammarMatcher } from './grammar.ts';
 import { grammarStep } from './grammar-step.ts';
+import type { LogitStep } from './logit-step.ts';
 import { penaltyStep } from './penalties.ts';
-import type { HistoryFollower } from './token-history.ts';
-
-export interface LogitStep {
-  /** Output tokens from this index on are left as they are; Infinity where that never comes. */
-  readonly until: number;
-  /** Told of the ids before the token; null for steps that do not depend on them. */
-  readonly follower: HistoryFollower | null;
-  /** Changes logits [V] in place, for output token number `output`. Masked ids become -Infinity, never all of them. */
-  apply(logits: Float32Array, output: number): void;
-}
 
 /** The steps that a session's options ask for, in the order in which they apply; `grammar` is the session's own. */
 export function logitSteps(options: TailOptions, grammar: GrammarMatcher | null = null): LogitStep[] {

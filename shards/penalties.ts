@@ -3,7 +3,7 @@
  * multiplied; then frequency (times the count) and presence (once) are subtracted for ids of the output, as OpenAI
  * defines them. Counts follow the session's history, so each position inside a verified block sees its own.
  */
-import type { LogitStep } from './logit-steps.ts';
+import type { LogitStep } from './logit-step.ts';
 import type { HistoryFollower } from './token-history.ts';
 
 export interface Penalties {

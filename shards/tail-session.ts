@@ -6,7 +6,8 @@
 import type { ForwardPass, PassResult, TailOptions } from './engine.ts';
 import type { HeadOutput } from './executor.ts';
 import type { GrammarMatcher } from './grammar.ts';
-import { type LogitStep, logitSteps } from './logit-steps.ts';
+import type { LogitStep } from './logit-step.ts';
+import { logitSteps } from './logit-steps.ts';
 import { collectLogprobs, type LogprobRows } from './logprobs.ts';
 import { needsLogits } from './sampler.ts';
 import { TokenHistory } from './token-history.ts';

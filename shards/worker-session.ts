@@ -303,7 +303,9 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
 
   function fail(error: ShardError): void {
     if (ended) return;
-    log.warn({ session: id, code: error.code, err: error }, 'session failed');
+    // A stop or a lost peer ends sessions by the dozen and is told of once, where it happens.
+    const expected = error.code === 'draining' || error.code === 'unreachable';
+    log[expected ? 'debug' : 'warn']({ session: id, code: error.code, err: error }, 'session failed');
     if (upstream !== null) sendError(upstream, error);
     if (verdicts !== null) sendError(verdicts, error);
     end('free');
