@@ -50,10 +50,6 @@ export class ShardError extends Error {
     this.code = code;
     this.detail = options.detail ?? {};
   }
-
-  get retryable(): boolean {
-    return shardErrorCodes[this.code].retryable;
-  }
 }
 
 /** Any thrown value as a ShardError; what is not one already was a failure of the engine side. */

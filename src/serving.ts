@@ -46,7 +46,6 @@ export interface ServingOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onRound?: SchedulerOptions['onRound'];
-  readonly onEnd?: SchedulerOptions['onEnd'];
   readonly signal: AbortSignal;
 }
 
@@ -93,7 +92,6 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       now: clock.now,
       newSessionId: randomUUID,
       ...(options.onRound === undefined ? {} : { onRound: options.onRound }),
-      ...(options.onEnd === undefined ? {} : { onEnd: options.onEnd }),
     });
     await members.waitReady(signal);
     await warmUp(ring, randomUUID()).catch((err) =>

@@ -43,11 +43,6 @@ export interface SchedulerOptions {
   readonly now: () => number;
   readonly newSessionId: () => string;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
-  readonly onEnd?: (
-    session: Session,
-    outcome: FinishReason | 'failed' | 'cancelled',
-    stats: SessionStats,
-  ) => void;
 }
 
 export interface SchedulerLoad {
@@ -345,13 +340,13 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     const complete = outcome === 'stop' || outcome === 'length';
     session.status = complete ? 'finished' : 'failed';
     stream?.close(complete ? 'keep' : 'free');
-    if (complete) prefixes.add(session.id, session.owner, session.tokens);
-    if (complete) session.request.sink.end(outcome, stats);
-    else
-      session.request.sink.fail(
-        error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'),
-      );
-    options.onEnd?.(session, outcome, stats);
+    const { sink } = session.request;
+    if (complete) {
+      prefixes.add(session.id, session.owner, session.tokens);
+      sink.end(outcome, stats);
+    } else {
+      sink.fail(error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'));
+    }
   }
 
   return {
