@@ -3,7 +3,7 @@
  * match to the byte, else ShardError bad_frame. The layout is a table in docs/protocol.md.
  */
 import { draftProbsRowsMax, type SparseProbs } from './draft-probs.ts';
-import { allocateFrame, badFrame, type Frame, headerBytes, scoreRowsMax } from './frame.ts';
+import { allocateFrame, badFrame, type Frame, headerBytes, scoreRowsMax, timingBytes } from './frame.ts';
 import {
   checkHops,
   draftProbsBytes,
@@ -40,7 +40,7 @@ const draftProbsFlag = 2;
 export function encodeForward(message: ForwardMessage): Uint8Array {
   const { ids, hidden, timings, draftProbs } = message;
   const timingsAt = 4 + 4 * ids.length;
-  const probsAt = timingsAt + 8 * timings.length;
+  const probsAt = timingsAt + timingBytes * timings.length;
   const hiddenAt = probsAt + (draftProbs === undefined ? 0 : draftProbsBytes(draftProbs));
   const flags = (message.scores === true ? scoresFlag : 0) | (draftProbs === undefined ? 0 : draftProbsFlag);
   const bytes = allocateFrame(
@@ -72,7 +72,7 @@ export function decodeForward(frame: Frame): ForwardMessage {
   }
   const ids = new Uint32Array(payload.buffer, payload.byteOffset + 4, count);
   const timingsAt = 4 + 4 * count;
-  const probsAt = timingsAt + 8 * hops;
+  const probsAt = timingsAt + timingBytes * hops;
   if (payload.length < probsAt) throw badFrame('FORWARD is shorter than its timings');
   const probs =
     (flags & draftProbsFlag) === 0 ? null : draftProbsOf(view, probsAt, ids.subarray(headFrom + 1));

@@ -9,7 +9,7 @@ import { draftPairsMax, draftProbsRowsMax } from './draft-probs.ts';
 import { ShardError } from './errors.ts';
 import { logprobsTopMax } from './logprobs.ts';
 
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 export const headerBytes = 24;
 
 /** Rows of one frame: eight prefill chunks of 64; more would only delay the next stage. */
@@ -18,6 +18,8 @@ export const frameRowsMax = 512;
 export const scoreRowsMax = 64;
 /** Stages that a route may have: more than any model worth sharing has layer groups. */
 export const hopsMax = 64;
+/** What one stage tells of a frame: u32 queue and u32 engine time, u16 rows and u16 sessions of the pass. */
+export const timingBytes = 12;
 /** Index of a token in its sequence: 16 times the longest context in use today. */
 export const positionMax = 2 ** 24;
 /** JSON of an OPEN: 64 hops with tokens of 400 characters are 35 KB; a grammar of 64 K characters doubles as JSON. */
@@ -42,7 +44,7 @@ export interface FrameHeader {
   readonly position: number;
   /** Ids in the payload. */
   readonly count: number;
-  /** 0 but for hedging, which version 1 does not have. */
+  /** 0 but for hedging, which this version does not have. */
   readonly chain: number;
 }
 
@@ -59,13 +61,13 @@ const draftProbsBytesMax = draftProbsRowsMax * (2 + 6 * draftPairsMax);
 
 /** Largest FORWARD payload for hidden rows [frameRowsMax, hiddenWidth]. */
 function forwardBytesMax(hiddenWidth: number): number {
-  return 4 + 4 * frameRowsMax + 8 * hopsMax + draftProbsBytesMax + 4 * frameRowsMax * hiddenWidth;
+  return 4 + 4 * frameRowsMax + timingBytes * hopsMax + draftProbsBytesMax + 4 * frameRowsMax * hiddenWidth;
 }
 
 /** Own and alternative log-probabilities of one token. */
 const logprobsBytesMax = 4 + 8 * logprobsTopMax;
-const verdictBytesMax = 8 + 4 * frameRowsMax + 8 * hopsMax + 12 + frameRowsMax * logprobsBytesMax;
-const scoresBytesMax = 4 + 8 * hopsMax + scoreRowsMax * logprobsBytesMax;
+const verdictBytesMax = 8 + 4 * frameRowsMax + timingBytes * hopsMax + 12 + frameRowsMax * logprobsBytesMax;
+const scoresBytesMax = 4 + timingBytes * hopsMax + scoreRowsMax * logprobsBytesMax;
 
 /** A whole frame with its header written and a payload of zeros, to be filled from `headerBytes` on. */
 export function allocateFrame(

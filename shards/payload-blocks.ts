@@ -3,13 +3,17 @@
  * caller, readers check every count before they look behind it. All offsets are multiples of 4.
  */
 import { draftPairsMax, type SparseProbs } from './draft-probs.ts';
-import { badFrame, hopsMax } from './frame.ts';
+import { badFrame, hopsMax, timingBytes } from './frame.ts';
 import { type LogprobRows, logprobsTopMax } from './logprobs.ts';
 
-/** What one stage spent on a frame, in microseconds: durations only, since clocks of machines differ. */
+/** What one stage spent on a frame: durations only, since clocks of machines differ. */
 export interface StageTiming {
   readonly queueUs: number;
+  /** Of the pass that the frame was part of, whoever else was. */
   readonly runUs: number;
+  /** Rows of that pass, those of other sessions included: what runUs is a cost of. */
+  readonly passRows: number;
+  readonly passSessions: number;
 }
 
 export function viewOf(bytes: Uint8Array): DataView {
@@ -17,18 +21,27 @@ export function viewOf(bytes: Uint8Array): DataView {
 }
 
 export function writeTimings(view: DataView, offset: number, timings: readonly StageTiming[]): void {
-  for (const [index, { queueUs, runUs }] of timings.entries()) {
-    view.setUint32(offset + 8 * index, clampU32(queueUs), true);
-    view.setUint32(offset + 8 * index + 4, clampU32(runUs), true);
+  for (const [index, { queueUs, runUs, passRows, passSessions }] of timings.entries()) {
+    const at = offset + timingBytes * index;
+    view.setUint32(at, clampU32(queueUs), true);
+    view.setUint32(at + 4, clampU32(runUs), true);
+    view.setUint16(at + 8, passRows, true);
+    view.setUint16(at + 10, passSessions, true);
   }
 }
 
-/** The caller has checked that the payload holds them. */
+/** The caller has checked that the payload holds them. Throws bad_frame for a pass of fewer rows than sessions. */
 export function readTimings(view: DataView, offset: number, hops: number): StageTiming[] {
   const timings: StageTiming[] = [];
   for (let hop = 0; hop < hops; hop++) {
-    const at = offset + 8 * hop;
-    timings.push({ queueUs: view.getUint32(at, true), runUs: view.getUint32(at + 4, true) });
+    const at = offset + timingBytes * hop;
+    const passRows = view.getUint16(at + 8, true);
+    const passSessions = view.getUint16(at + 10, true);
+    if (passSessions < 1 || passSessions > passRows) {
+      throw badFrame(`a pass of ${passRows} rows is none of ${passSessions} sessions`);
+    }
+    const queueUs = view.getUint32(at, true);
+    timings.push({ queueUs, runUs: view.getUint32(at + 4, true), passRows, passSessions });
   }
   return timings;
 }

@@ -3,7 +3,7 @@
  * one FORWARD, whose epoch and round it repeats. Decoders trust nobody: sizes must match to the byte, else ShardError
  * bad_frame. Layouts are tables in docs/protocol.md.
  */
-import { allocateFrame, badFrame, type Frame, headerBytes } from './frame.ts';
+import { allocateFrame, badFrame, type Frame, headerBytes, timingBytes } from './frame.ts';
 import type { LogprobRows } from './logprobs.ts';
 import {
   checkHops,
@@ -46,7 +46,7 @@ const kinds = ['recovered', 'bonus'] as const;
 export function encodeVerdict(message: VerdictMessage): Uint8Array {
   const { ids, timings, logprobs, leniency } = message;
   const timingsAt = 8 + 4 * ids.length;
-  const leniencyAt = timingsAt + 8 * timings.length;
+  const leniencyAt = timingsAt + timingBytes * timings.length;
   const logprobsAt = leniencyAt + (leniency === undefined ? 0 : leniencyBytes);
   const payloadBytes = logprobsAt + (logprobs === undefined ? 0 : logprobBytes(ids.length, logprobs.top));
   const flags = (logprobs === undefined ? 0 : logprobsFlag) | (leniency === undefined ? 0 : leniencyFlag);
@@ -81,7 +81,7 @@ export function decodeVerdict(frame: Frame): VerdictMessage {
   const withLeniency = (flags & leniencyFlag) !== 0;
   if (top > 0 && !withLogprobs) throw badFrame('a VERDICT without logprobs has no alternatives');
   const timingsAt = 8 + 4 * count;
-  const leniencyAt = timingsAt + 8 * hops;
+  const leniencyAt = timingsAt + timingBytes * hops;
   const logprobsAt = leniencyAt + (withLeniency ? leniencyBytes : 0);
   const end = logprobsAt + (withLogprobs ? logprobBytes(count, top) : 0);
   if (payload.length !== end) throw badFrame('VERDICT is not as long as its counts say');
@@ -121,7 +121,7 @@ function readLeniency(view: DataView, offset: number): Leniency {
 export function encodeScores(message: ScoresMessage): Uint8Array {
   const { timings, logprobs } = message;
   const rows = logprobs.own.length;
-  const logprobsAt = 4 + 8 * timings.length;
+  const logprobsAt = 4 + timingBytes * timings.length;
   const bytes = allocateFrame(
     { ...message, type: 'scores', count: rows },
     logprobsAt + logprobBytes(rows, logprobs.top),
@@ -142,7 +142,7 @@ export function decodeScores(frame: Frame): ScoresMessage {
   const hops = view.getUint16(2, true);
   checkHops(hops);
   checkTop(top);
-  const logprobsAt = 4 + 8 * hops;
+  const logprobsAt = 4 + timingBytes * hops;
   if (payload.length !== logprobsAt + logprobBytes(count, top)) {
     throw badFrame('SCORES is not as long as its counts say');
   }

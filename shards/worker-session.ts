@@ -251,7 +251,10 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     counters.runUs += result.runUs;
     if (ended) return;
     rules!.settle(message, result.verdict);
-    const timings = [...message.timings, { queueUs, runUs: result.runUs }];
+    const timings = [
+      ...message.timings,
+      { queueUs, runUs: result.runUs, passRows: message.ids.length, passSessions: 1 },
+    ];
     if (!tail) deliver({ ...message, hidden: result.hidden, timings });
     else if (result.verdict !== null) {
       counters.verdicts++;

@@ -1,5 +1,6 @@
 /**
- * What the ring costs, as verdicts tell it: time in links, and a stage's pass as a line in its rows. Feeds the size of
+ * What the ring costs, as verdicts tell it: time in links, and a stage's pass as a line in its rows, those of the other
+ * sessions that were in it included. Feeds the size of
  * frames and the choice between one draft at a time and frames behind one another.
  */
 import { createLineFit } from '../drafting/line-fit.ts';
@@ -28,10 +29,11 @@ export function createRingCosts(): RingCosts {
   return {
     stage: () => ({ fixedMs: slowest.at(0), perRowMs: slowest.slope }),
     pipeliningPays: () => linkMs !== null && linkMs > stageCount * slowest.at(1),
-    observe({ frame, sentMs, alone, opening }, { nowMs, stages }) {
+    observe({ sentMs, alone, opening }, { nowMs, stages }) {
       stageCount = Math.max(1, stages.length);
       if (stages.length > 0 && !opening) {
-        slowest.observe(frame.ids.length, Math.max(...stages.map(({ runUs }) => runUs)) / 1000);
+        const { passRows, runUs } = stages.reduce((most, stage) => (stage.runUs > most.runUs ? stage : most));
+        slowest.observe(passRows, runUs / 1000);
       }
       if (!alone || opening) return;
       const busyMs = stages.reduce((sum, { queueUs, runUs }) => sum + queueUs + runUs, 0) / 1000;

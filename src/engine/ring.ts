@@ -5,6 +5,7 @@
 import type { SparseProbs } from '../../shards/draft-probs.ts';
 import type { Adoption, TailOptions } from '../../shards/engine.ts';
 import type { LogprobRows } from '../../shards/logprobs.ts';
+import type { StageTiming } from '../../shards/payload-blocks.ts';
 import type { Verdict } from '../../shards/verify.ts';
 
 /** One frame for the ring; the wire adds nothing but bytes. */
@@ -27,8 +28,8 @@ export interface RingVerdict {
   readonly round: number;
   readonly position: number;
   readonly verdict: Verdict;
-  /** Per stage, in the order of the ring, µs. */
-  readonly stages: readonly { readonly queueUs: number; readonly runUs: number }[];
+  /** One per stage, in the order of the ring. */
+  readonly stages: readonly StageTiming[];
 }
 
 export interface RingGap {

@@ -28,7 +28,17 @@ import type { Leniency } from '../../shards/verify.ts';
 /** Objects as the decoders make them. */
 const plain = { noNullPrototype: true };
 const u32 = fc.integer({ min: 0, max: 0xffffffff });
-const timings = fc.array(fc.record({ queueUs: u32, runUs: u32 }, plain), { maxLength: 4 });
+const timings = fc.array(
+  fc
+    .tuple(u32, u32, fc.integer({ min: 1, max: 0xffff }), fc.nat())
+    .map(([queueUs, runUs, passRows, some]) => ({
+      queueUs,
+      runUs,
+      passRows,
+      passSessions: 1 + (some % passRows),
+    })),
+  { maxLength: 4 },
+);
 const coordinates = { epoch: u32, round: u32, position: fc.integer({ min: 0, max: positionMax }), timings };
 
 const logprob = fc.float({ min: -100, max: 0, noNaN: true, noDefaultInfinity: true });
@@ -230,7 +240,7 @@ test('createFrameDecoder refuses a valid frame with any byte of its header out o
   const broken: [offset: number, value: number, what: RegExp][] = [
     [0, 13, /multiple of 4/],
     [3, 1, /above/],
-    [4, 2, /version 2/],
+    [4, 1, /version 1/],
     [5, 9, /unknown type/],
     [6, 4, /reserved/],
     [19, 255, /position/],
@@ -318,6 +328,20 @@ test('decodeForward takes only prefill of bounded length as rows to score', () =
   ] as const) {
     assert.throws(() => scored(rows, headFrom), /rows to score/);
   }
+});
+
+test('decodeForward refuses the timing of a pass with fewer rows than sessions', () => {
+  const timed = (passRows: number, passSessions: number) => {
+    const bytes = encodeForward({
+      ...{ epoch: 1, round: 2, position: 3, ids: Uint32Array.of(1), headFrom: 0, hidden: null },
+      timings: [{ queueUs: 5, runUs: 6, passRows, passSessions }],
+    });
+    return decodeForward(decodeAll([bytes])[0]!).timings;
+  };
+  assert.deepEqual(timed(9, 3), [{ queueUs: 5, runUs: 6, passRows: 9, passSessions: 3 }]);
+  assert.deepEqual(timed(1, 1)[0]!.passSessions, 1);
+  assert.throws(() => timed(2, 3), /none of 3 sessions/);
+  assert.throws(() => timed(2, 0), /none of 0 sessions/);
 });
 
 const unit = fc.double({ min: 0, max: 1, noNaN: true });

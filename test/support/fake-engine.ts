@@ -3,8 +3,10 @@
  * stages passed), every stage checks what the one before claims, and the tail's next token is a pure function of the
  * prefix. So a row that is lost, doubled, misplaced or of the wrong session shows as a wrong token or a thrown error.
  */
+
 import type { ForwardPass, ShardEngine, TailOptions } from '../../shards/engine.ts';
 import { ShardError } from '../../shards/errors.ts';
+import { protocolVersion } from '../../shards/frame.ts';
 import type { LayerRange, ModelDims, ShardManifest } from '../../shards/manifest.ts';
 import { isFirst, isTail } from '../../shards/manifest.ts';
 import { verify } from '../../shards/verify.ts';
@@ -25,7 +27,7 @@ export const fakeDims: ModelDims = {
 
 export function fakeManifest(range: LayerRange, fingerprint = 'fake'): ShardManifest {
   return {
-    protocol: 1,
+    protocol: protocolVersion,
     modelName: 'fake',
     dims: fakeDims,
     range,

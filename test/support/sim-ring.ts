@@ -73,7 +73,7 @@ export function createSimRing(options: SimRingOptions): SimRing {
         round,
         position: first + 1,
         verdict,
-        stages: [{ queueUs: 0, runUs: 1000 }],
+        stages: [{ queueUs: 0, runUs: 1000, passRows: frame.ids.length, passSessions: 1 }],
       });
     }
 

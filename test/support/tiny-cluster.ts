@@ -2,11 +2,13 @@
  * A whole cluster of the tiny model in this process: real engines, real HTTP/2 between them, no child processes. For
  * tests that need thousands of answers.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { systemClock } from '../../shards/clock.ts';
+import { protocolVersion } from '../../shards/frame.ts';
 import { createLocalEngine } from '../../shards/local-engine.ts';
 import { silentLog } from '../../shards/log.ts';
 import type { LayerRange, ShardManifest } from '../../shards/manifest.ts';
@@ -134,7 +136,7 @@ export async function startTinyCluster(
 
 function manifestOf(pack: PackedShard): ShardManifest {
   return {
-    protocol: 1,
+    protocol: protocolVersion,
     modelName: 'tiny',
     dims: pack.dims,
     range: pack.range,

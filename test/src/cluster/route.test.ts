@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { protocolVersion } from '../../../shards/frame.ts';
 import type { Identity, ShardManifest } from '../../../shards/manifest.ts';
 import { planRoute as plan, RouteError, type RouteRules } from '../../../src/cluster/route.ts';
 
@@ -16,7 +17,7 @@ const identity: Identity = {
 
 function member(port: number, start: number, end: number, part: Partial<ShardManifest> = {}) {
   const manifest: ShardManifest = {
-    protocol: 1,
+    protocol: protocolVersion,
     modelName: 'tiny',
     dims: {
       architecture: 'llama',
