@@ -118,6 +118,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       drafters: lm === null ? [] : [lm],
       sessionsMax: config.sessionsMax,
       queuedMax: config.queueMax,
+      sharedPrefixes: config.sharedPrefixes,
       contextMax: config.context,
       allowVariant: false,
       clock: systemClock,

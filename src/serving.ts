@@ -40,6 +40,8 @@ export interface ServingOptions {
   readonly drafters: readonly ((target: Tokenizer) => Promise<Drafter>)[];
   readonly sessionsMax: number;
   readonly queuedMax: number;
+  /** Requests of one API key may start from the caches of another's; left out: they may not. */
+  readonly sharedPrefixes?: boolean;
   /** Upper bound for prompt and answer together; null: what the model was trained for. */
   readonly contextMax: number | null;
   readonly allowVariant: boolean;
@@ -91,6 +93,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       limits: { runningMax: options.sessionsMax, queuedMax: options.queuedMax },
       now: clock.now,
       newSessionId: randomUUID,
+      sharedPrefixes: options.sharedPrefixes ?? false,
       ...(options.onRound === undefined ? {} : { onRound: options.onRound }),
     });
     await members.waitReady(signal);

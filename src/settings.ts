@@ -199,6 +199,16 @@ const gatewaySchema = Type.Object({
     'Prompt and output tokens per minute of each key',
   ),
   keyParallel: keyLimit('parallel', 'PARALLEL', 'Requests of each key that are answered at once'),
+  sharedPrefixes: setting(Type.Boolean(), {
+    env: 'FORETOKEN_SHARED_PREFIXES',
+    flags: '--shared-prefixes',
+    group: 'Access',
+    form: 'switch',
+    description:
+      'Let requests of one API key start from cached prompts of others: faster where keys share a system prompt, but the time to the first token then tells what others have asked.',
+    fallback: '0',
+    expected: '1 or 0',
+  }),
   adminKey: setting(nullable(Type.String({ minLength: 16, maxLength: 256 })), {
     env: 'FORETOKEN_ADMIN_KEY',
     flags: '--admin-key <secret>',

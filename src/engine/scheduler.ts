@@ -42,6 +42,8 @@ export interface SchedulerOptions {
   /** Monotonic, ms. */
   readonly now: () => number;
   readonly newSessionId: () => string;
+  /** Owners may start from one another's rows; left out: they may not. */
+  readonly sharedPrefixes?: boolean;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
 }
 
@@ -75,6 +77,8 @@ interface Entry {
   readonly tally: RoundTally;
   readonly flight: Flight;
   stream: RingStream | null;
+  /** The session whose prefill this one waits for, to start from its rows. */
+  awaited: Session | null;
   /** Ends the draft that is being made; null if none is. */
   drafting: DraftInMaking | null;
   /** The drafters had nothing to add to what is under way; asked again after the next verdict. */
@@ -104,7 +108,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let scheduled = false;
   let closed = false;
   const costs = createRingCosts();
-  const prefixes = createPrefixCache();
+  const prefixes = createPrefixCache({ shared: options.sharedPrefixes ?? false });
   /** Frames that one session may have under way, as of the last plan. */
   let window = 1;
 
@@ -131,15 +135,29 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       busy:
         entry.drafting !== null ||
         entry.exhausted ||
-        (entry.session.status === 'waiting' && entry.stream !== null),
+        (entry.session.status === 'waiting' && entry.stream !== null) ||
+        entry.awaited?.status === 'prefill',
       frames: entry.flight.length,
       pipelined: isPipelined(entry.session),
       backlogTokens: entry.session.request.sink.backlogTokens(),
     }));
     const plan = planRounds(sessions, { runningMax: limits.runningMax, framesMax, backlogTokensMax });
     window = plan.window;
-    for (const id of plan.open) open(entries.get(id)!);
+    for (const id of plan.open) {
+      const entry = entries.get(id)!;
+      // Who is held back leaves a place to somebody else.
+      if (isHeld(entry)) wake();
+      else open(entry);
+    }
     for (const id of plan.draft) startDraft(entries.get(id)!);
+  }
+
+  /** Does a session do better to wait until another one's prefill is through, and start from its rows? */
+  function isHeld(entry: Entry): boolean {
+    const { session } = entry;
+    const donor = session.request.scorePrompt ? null : prefixes.awaited(session.owner, session.tokens);
+    entry.awaited = donor === null ? null : entries.get(donor)!.session;
+    return donor !== null;
   }
 
   /** A fixed draft length is one round's; frames behind it would make it longer. */
@@ -198,6 +216,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.stats.startedMs = now();
     session.status = 'prefill';
     session.adopt(adopt?.length ?? 0);
+    prefixes.begin(session.id, session.owner, session.tokens, adopt?.length ?? 0);
     entry.stats.cachedTokens = adopt?.length ?? 0;
     for (const frame of session.prefillFrames()) entry.stream.forward(frame);
     drafter.open(session, session.request.speculation);
@@ -314,7 +333,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     entry.gaps = 0;
     if (alive) entry.exhausted = false;
     else abandon(entry);
-    if (session.outputLength === 0) stats.firstTokenMs = now();
+    if (session.outputLength === 0) {
+      stats.firstTokenMs = now();
+      prefixes.ready(session.id);
+    }
     const before = session.outputLength;
     const reason = session.settle(verdict, alive);
     tally.add(settled, { nowMs: now(), stages, committed: session.outputLength - before });
@@ -342,9 +364,10 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     stream?.close(complete ? 'keep' : 'free');
     const { sink } = session.request;
     if (complete) {
-      prefixes.add(session.id, session.owner, session.tokens);
+      prefixes.keep(session.id, session.tokens);
       sink.end(outcome, stats);
     } else {
+      prefixes.drop(session.id);
       sink.fail(error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'));
     }
   }
@@ -372,6 +395,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
         tally: new RoundTally(),
         flight: new Flight(),
         stream: null,
+        awaited: null,
         drafting: null,
         exhausted: false,
         gaps: 0,
