@@ -26,6 +26,7 @@ test('loadConfig gives every default, frozen', () => {
     keyRequestsPerMin: null,
     keyTokensPerMin: null,
     keyParallel: null,
+    sharedPrefixes: false,
     adminKey: null,
     sessionsMax: 8,
     queueMax: 64,
