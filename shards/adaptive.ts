@@ -4,6 +4,7 @@
  * key tokens the law is (1 - tau) target + tau draft, so it lies within tau TV(target, draft) of the target's.
  */
 import { normalised, type SparseProbs } from './draft-probs.ts';
+import { entropyOf, type TargetLaw } from './target-law.ts';
 
 export interface AdaptiveLimits {
   /** Slack of tokens that are not key, [0, 1); 0 is the lossless path. */
@@ -23,8 +24,7 @@ export const adaptiveDefaults: AdaptiveLimits = { tau: 0.2, lambda1: 3, lambda2:
 const draftEntropyMin = 0.1;
 
 export interface AdaptiveRow {
-  /** [V] */
-  readonly targetProbs: Float64Array;
+  readonly target: TargetLaw;
   readonly drafted: number;
   /** Law of the draft, or null for a point mass: then there is no entropy to compare. */
   readonly pairs: SparseProbs | null;
@@ -38,39 +38,26 @@ export interface Slack {
 }
 
 /** How much of a mismatch may be let through at one row. */
-export function slackOf({ targetProbs, drafted, pairs }: AdaptiveRow, limits: AdaptiveLimits): Slack {
-  const common = pairs === null ? targetProbs[drafted]! : commonMass(targetProbs, pairs);
+export function slackOf({ target, drafted, pairs }: AdaptiveRow, limits: AdaptiveLimits): Slack {
+  const own = target.probOf(drafted);
+  const draftProbs = pairs === null ? null : normalised(pairs);
+  const common = draftProbs === null ? own : commonMass(target, pairs!.ids, draftProbs);
   const unsure =
-    pairs !== null &&
-    entropy(targetProbs) > limits.lambda1 * Math.max(entropy(normalised(pairs)), draftEntropyMin);
+    draftProbs !== null &&
+    target.entropy() > limits.lambda1 * Math.max(entropyOf(draftProbs), draftEntropyMin);
   // These two do not look at the token, so they hold for the whole position.
   if (unsure || common < limits.lambda3) return { slack: 0, distortion: 0 };
   const distortion = limits.tau * Math.max(0, 1 - common);
-  const own = targetProbs[drafted]!;
   // What a filter, a bias or a mask has taken out is never let in.
-  const key = own === 0 || largest(targetProbs) - own > limits.lambda2;
+  const key = own === 0 || target.largest - own > limits.lambda2;
   return { slack: key ? 0 : limits.tau, distortion };
 }
 
 /** Greedy: is the drafted token as good as the likeliest, within the slack? */
-export function withinGap({ targetProbs, drafted }: AdaptiveRow, slack: number): boolean {
-  return slack > 0 && largest(targetProbs) - targetProbs[drafted]! <= slack / (1 - slack);
+export function withinGap({ target, drafted }: AdaptiveRow, slack: number): boolean {
+  return slack > 0 && target.largest - target.probOf(drafted) <= slack / (1 - slack);
 }
 
-function commonMass(targetProbs: Float64Array, pairs: SparseProbs): number {
-  const draftProbs = normalised(pairs);
-  return pairs.ids.reduce((sum, id, i) => sum + Math.min(targetProbs[id]!, draftProbs[i]!), 0);
-}
-
-/** In nats. */
-function entropy(probs: Float64Array): number {
-  let sum = 0;
-  for (const prob of probs) if (prob > 0) sum -= prob * Math.log(prob);
-  return sum;
-}
-
-function largest(probs: Float64Array): number {
-  let best = 0;
-  for (const prob of probs) if (prob > best) best = prob;
-  return best;
+function commonMass(target: TargetLaw, ids: Uint32Array, draftProbs: Float64Array): number {
+  return ids.reduce((sum, id, i) => sum + Math.min(target.probOf(id), draftProbs[i]!), 0);
 }

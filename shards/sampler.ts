@@ -27,6 +27,11 @@ export function needsLogits(sampling: Sampling): boolean {
   return sampling.temperature > 0;
 }
 
+/** May top_k, top_p or min_p take out any of `vocab` ids? */
+export function isFiltered({ topK, topP, minP }: Sampling, vocab: number): boolean {
+  return (topK > 0 && topK < vocab) || topP < 1 || minP > 0;
+}
+
 /** logits [V] → the chosen id. An id whose logit is -Infinity is never chosen while there is another. */
 export function chooseToken(row: Float32Array, sampling: Sampling, position: number): number {
   if (sampling.temperature <= 0) return argmax(row);
@@ -108,9 +113,9 @@ function perturbedArgmaxOf(row: Float32Array, temperature: number, key: number, 
 
 /** Ids that survive top_k, top_p and min_p, most likely first; null if no filter is active. */
 function keptIds(row: Float32Array, sampling: Sampling): Uint32Array | null {
+  if (!isFiltered(sampling, row.length)) return null;
   const { topK, topP, minP, temperature } = sampling;
   const limit = topK > 0 ? Math.min(topK, row.length) : row.length;
-  if (limit === row.length && topP >= 1 && minP <= 0) return null;
   const weights = relativeWeights(row, temperature);
   let ids = likeliest(weights, { limit, topP, minP });
   if (topP < 1) ids = ids.subarray(0, nucleusLength(ids, weights, topP, limit < row.length));

@@ -7,7 +7,8 @@ import { type AdaptiveLimits, slackOf, withinGap } from './adaptive.ts';
 import { pointMass, type SparseProbs } from './draft-probs.ts';
 import { uniform, uniformStreams } from './noise.ts';
 import { chooseByRejection } from './rejection.ts';
-import { chooseToken, type Sampling, softmax, targetProbs } from './sampler.ts';
+import { chooseToken, type Sampling, targetProbs } from './sampler.ts';
+import { targetLaw } from './target-law.ts';
 import type { Leniency } from './verify.ts';
 
 export interface CoupledVerification {
@@ -29,9 +30,13 @@ export type Verification = CoupledVerification | RejectionVerification | Adaptiv
 /** Pairs that a drafter sends per token for adaptive verification: the tail only measures how alike both laws are. */
 const adaptivePairs = 64;
 
-/** Draft probabilities per token that a drafter should send, or null for none. */
+/**
+ * Draft probabilities per token that a drafter should send, or null for none: at temperature 0 a draft is a point mass,
+ * whatever its drafter thought of other tokens.
+ */
 export function draftPairsWanted(verification: Verification, sampling: Sampling): number | null {
-  if (verification.mode === 'rejection') return sampling.temperature > 0 ? verification.topK : null;
+  if (sampling.temperature <= 0) return null;
+  if (verification.mode === 'rejection') return verification.topK;
   return verification.mode === 'adaptive' && verification.tau > 0 ? adaptivePairs : null;
 }
 
@@ -90,8 +95,7 @@ function adaptive(limits: AdaptiveLimits, sampling: Sampling): Verifier {
     choose({ logits, position, drafted, pairs }) {
       const own = chooseToken(logits, sampling, position);
       if (drafted === null) return own;
-      // Greedy rows have no law of their own; what they are compared by is the model's.
-      const row = { targetProbs: greedy ? softmax(logits) : targetProbs(logits, sampling), drafted, pairs };
+      const row = { target: targetLaw(logits, sampling), drafted, pairs };
       const slack = slackOf(row, limits);
       judged += 1;
       distortion += slack.distortion;

@@ -258,7 +258,8 @@ test('draftPairsWanted and weighsLogits ask for no more than a rule needs', () =
   assert.equal(draftPairsWanted({ mode: 'rejection', topK: 9 }, sampled), 9);
   assert.equal(draftPairsWanted({ mode: 'rejection', topK: 9 }, greedy), null);
   assert.equal(draftPairsWanted(adaptive({ tau: 0 }), sampled), null);
-  assert.equal(draftPairsWanted(adaptive({}), greedy), 64);
+  assert.equal(draftPairsWanted(adaptive({}), sampled), 64);
+  assert.equal(draftPairsWanted(adaptive({}), greedy), null);
   assert.equal(weighsLogits({ mode: 'rejection', topK: 9 }), false);
   assert.equal(weighsLogits(adaptive({})), true);
 });
