@@ -13,10 +13,18 @@ import { isLoopbackHost } from '../src/loopback.ts';
 declare module 'fastify' {
   interface FastifyContextConfig {
     readonly access?: 'open' | 'key' | 'admin';
+    /** A POST that only gives places back: it needs none, and is let through whatever the limits say. */
+    readonly unlimited?: true;
   }
   interface FastifyRequest {
     /** Whose sessions, caches and drafts these are: the id of the key, or everybody. */
     owner: string;
+    /** Gives back the place that this request holds in its key's parallel limit; null where it holds none. */
+    leavePlace: (() => void) | null;
+  }
+  interface FastifyReply {
+    /** Sets `x-ratelimit-*` to where the key stands now. */
+    tellLimits: () => void;
   }
 }
 
@@ -28,28 +36,38 @@ export interface AccessOptions {
 export const access = fastifyPlugin<AccessOptions>(
   async (app, { keys, adminKey }) => {
     app.decorateRequest('owner', anonymousOwner);
+    app.decorateRequest('leavePlace', null);
+    app.decorateReply('tellLimits', () => {});
     app.addHook('onRequest', async (request, reply) => {
       const level = request.routeOptions.config.access ?? 'key';
       if (level === 'admin') requireAdmin(request, adminKey);
       if (level !== 'key') return;
       const account = keys.identify(request.headers.authorization);
       request.owner = account.owner;
-      if (request.method !== 'POST') return;
-      try {
-        reply.raw.once('close', account.enter());
-      } finally {
+      if (request.method !== 'POST' || request.routeOptions.config.unlimited === true) return;
+      reply.tellLimits = () => {
         const { requests, tokens } = account.figures();
         tellLimit(reply, 'requests', requests);
         tellLimit(reply, 'tokens', tokens);
-      }
+      };
+      request.leavePlace = account.enter();
+      reply.raw.once('close', () => request.leavePlace?.());
     });
-    // A client that does not know how to show its key is told (RFC 9110 §11.6.1).
     app.addHook('onSend', async (_request, reply) => {
+      reply.tellLimits();
+      // A client that does not know how to show its key is told (RFC 9110 §11.6.1).
       if (reply.statusCode === 401) reply.header('www-authenticate', 'Bearer');
     });
   },
   { name: 'access' },
 );
+
+/** The place as the caller's to give back, for work that outlives its request. */
+export function takePlace(request: FastifyRequest): () => void {
+  const leave = request.leavePlace ?? (() => {});
+  request.leavePlace = null;
+  return leave;
+}
 
 function tellLimit(reply: FastifyReply, unit: string, figures: RateFigures | null): void {
   if (figures === null) return;

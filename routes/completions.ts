@@ -141,7 +141,7 @@ async function* batchEvents(batch: Batch): AsyncGenerator<readonly TextPart[]> {
 async function* promptEvents(batch: Batch, index: number): AsyncGenerator<readonly TextPart[]> {
   const { wanted, prompts } = batch;
   const { request, echo } = batch.orders[index]!;
-  const starting = index === 0 ? batch.first : batch.completions.start(request);
+  const starting = index === 0 ? batch.first : batch.completions.start({ ...request, admitted: true });
   const { promptIds, promptLogprobs } = await starting;
   const choices = Array.from({ length: request.choices ?? 1 }, (_, choice) =>
     openTextChoice(index * wanted.n + choice, promptIds, wanted),

@@ -9,6 +9,7 @@ import type { Responses } from '../src/responses/assembly.ts';
 import type { NewId } from '../src/responses/items.ts';
 import type { ResponseObject } from '../src/responses/response-object.ts';
 import type { Run } from '../src/responses/run.ts';
+import { takePlace } from './access.ts';
 import { quickFailure } from './answer-events.ts';
 import { type Readiness, requireReady } from './health.ts';
 import type { ReadOrder } from './response-orders.ts';
@@ -73,7 +74,7 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
       const signal = app.answerSignal(reply);
       return await inTerms(async () => {
         if (body.background === true) {
-          const response = await background.start(order);
+          const response = await background.start(order, takePlace(request));
           if (body.stream !== true) return response;
           const { log } = background.find(order.owner, response.id)!;
           const events = untilAborted(log.read(-1), signal);

@@ -38,6 +38,7 @@ export function openEventStream(
   eventText: (body: unknown) => string = dataLine,
 ): EventStream {
   const { raw } = reply;
+  reply.tellLimits();
   reply.headers({
     'openai-processing-ms': processingMs(reply),
     'content-type': 'text/event-stream; charset=utf-8',

@@ -110,6 +110,7 @@ export async function storedResponseRoutes(
   routes.post(
     '/v1/responses/:id/cancel',
     {
+      config: { unlimited: true },
       schema: {
         operationId: 'cancelResponse',
         summary: 'Cancel a response in the background',

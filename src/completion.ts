@@ -33,6 +33,8 @@ export interface CompletionRequest extends TailRequest {
   readonly speculation: DraftPolicy;
   /** Whose drafts may profit from this text. */
   readonly owner: string;
+  /** Part of a request that the owner's limits let in already. */
+  readonly admitted?: boolean;
   readonly signal: AbortSignal;
 }
 

@@ -4,7 +4,7 @@
  */
 import { type ApiKey, findApiKey, type KeyLimits, keyCharsMax } from './api-keys.ts';
 import { GatewayError } from './errors.ts';
-import { RateBucket } from './rate-bucket.ts';
+import { RateBucket, type Reservation } from './rate-bucket.ts';
 
 /** How soon a place in the parallel limit may be free: answers take seconds. */
 const parallelRetryMs = 1000;
@@ -20,8 +20,11 @@ export interface Account {
   readonly owner: string;
   /** Counts a request in; the result counts it out. Throws rate_limit_exceeded. */
   enter(): () => void;
-  /** Counts tokens, prompt or output, as they come. */
-  charge(tokens: number): void;
+  /**
+   * Sets tokens aside for a prompt and its answer. Throws rate_limit_exceeded while they are not there (a full minute's
+   * worth is enough for any), unless `admitted`: part of a request that was let in before.
+   */
+  reserve(tokens: number, admitted?: boolean): Reservation;
   /** null where there is no limit. */
   figures(): { readonly requests: RateFigures | null; readonly tokens: RateFigures | null };
 }
@@ -77,8 +80,8 @@ function openAccount(owner: string, limits: KeyLimits, now: () => number): Accou
   return {
     owner,
     enter() {
-      refuseEmpty(requests, 'requests');
-      refuseEmpty(tokens, 'tokens');
+      requireUnits(requests, 1, 'requests');
+      requireUnits(tokens, 1, 'tokens');
       if (limits.parallel !== null && running >= limits.parallel) {
         throw new GatewayError(
           'rate_limit_exceeded',
@@ -94,17 +97,23 @@ function openAccount(owner: string, limits: KeyLimits, now: () => number): Accou
         left = true;
       };
     },
-    charge: (count) => tokens?.take(count),
+    reserve(count, admitted = false) {
+      if (!admitted) requireUnits(tokens, count, 'tokens');
+      return tokens?.reserve(count) ?? unlimited;
+    },
     figures: () => ({ requests: figuresOf(requests), tokens: figuresOf(tokens) }),
   };
 }
 
-function refuseEmpty(bucket: RateBucket | null, unit: string): void {
-  if (bucket === null || bucket.remaining() >= 1) return;
-  const retryAfterMs = bucket.waitMs();
+const unlimited: Reservation = { spend() {}, release() {} };
+
+function requireUnits(bucket: RateBucket | null, units: number, unit: string): void {
+  const retryAfterMs = bucket?.waitMs(units) ?? 0;
+  if (bucket === null || retryAfterMs === 0) return;
+  const asked = units > 1 ? `, asked for about ${units}` : '';
   throw new GatewayError(
     'rate_limit_exceeded',
-    `Rate limit reached: ${bucket.perMin} ${unit} per minute. Please try again in ${(retryAfterMs / 1000).toFixed(1)} s.`,
+    `Rate limit reached: ${bucket.perMin} ${unit} per minute${asked}. Please try again in ${(retryAfterMs / 1000).toFixed(1)} s.`,
     { retryAfterMs },
   );
 }

@@ -1,7 +1,16 @@
 /**
  * A limit per minute as a bucket that refills evenly: a full minute's worth may be taken at once, then at the rate.
- * What is only known afterwards (tokens of an answer) may be taken beyond what is there; the debt is waited off.
+ * What is only known afterwards (tokens of an answer) is reserved ahead, so that requests side by side cannot all count on
+ * the same units; what comes beyond the reservation is taken all the same, and the debt is waited off.
  */
+
+/** Units that are set aside until it is known how many were needed. */
+export interface Reservation {
+  /** Counts units as they come: out of what is set aside, and beyond it out of the bucket. */
+  spend(units: number): void;
+  /** Gives back what is left. Later units are taken from the bucket. */
+  release(): void;
+}
 
 export class RateBucket {
   readonly perMin: number;
@@ -22,9 +31,9 @@ export class RateBucket {
     return Math.max(0, Math.floor(this.#refill()));
   }
 
-  /** Time until one unit is there, ms. */
-  waitMs(): number {
-    return this.#msUntil(1);
+  /** Time until so many units are there, or a full bucket if they are more, ms. */
+  waitMs(units = 1): number {
+    return this.#msUntil(Math.min(units, this.perMin));
   }
 
   /** Time until the bucket is full, ms. */
@@ -34,6 +43,23 @@ export class RateBucket {
 
   take(units: number): void {
     this.#level = this.#refill() - units;
+  }
+
+  /** Sets so many units aside whether they are there or not; never more than a full bucket. */
+  reserve(units: number): Reservation {
+    let left = Math.min(units, this.perMin);
+    this.take(left);
+    return {
+      spend: (count) => {
+        const covered = Math.min(left, count);
+        left -= covered;
+        this.take(count - covered);
+      },
+      release: () => {
+        this.take(-left);
+        left = 0;
+      },
+    };
   }
 
   #msUntil(level: number): number {

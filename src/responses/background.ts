@@ -19,8 +19,8 @@ export interface BackgroundRun {
 }
 
 export interface BackgroundRuns {
-  /** The queued response. Throws what the engine throws at the start. */
-  start(order: ResponseOrder): Promise<ResponseObject>;
+  /** The queued response. `onEnd`: it is over, or never began. Throws what the engine throws at the start. */
+  start(order: ResponseOrder, onEnd: () => void): Promise<ResponseObject>;
   find(owner: string, id: string): BackgroundRun | null;
   /** The response once it has ended, by this or before; null where it is not run here. */
   cancel(owner: string, id: string): Promise<ResponseObject | null>;
@@ -53,12 +53,18 @@ export function createBackgroundRuns(maker: ResponseMaker): BackgroundRuns {
 
   return {
     find,
-    async start(order) {
+    async start(order, onEnd) {
       const stopping = new AbortController();
-      const run = maker.open(order, { signal: stopping.signal });
-      const { response } = run;
       const log = createEventLog();
-      const done = drain(run, log);
+      let run: Run;
+      try {
+        run = maker.open(order, { signal: stopping.signal });
+      } catch (error) {
+        onEnd();
+        throw error;
+      }
+      const { response } = run;
+      const done = drain(run, log).finally(onEnd);
       entries.set(run.id, {
         owner: order.owner,
         run,

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import OpenAI from 'openai';
+import { ResponsesWS } from 'openai/resources/responses/ws';
 import { Value } from 'typebox/value';
 import { ErrorBody } from '../../routes/schemas.ts';
 import { type KeyLimits, loadApiKeys } from '../../src/api-keys.ts';
+import { GatewayError } from '../../src/errors.ts';
 import { createKeyRing, type KeyRing } from '../../src/key-ring.ts';
 import { chat, type EdgeOptions, eventually, listenEdge, openEdge, unlimited } from '../support/edge.ts';
 
@@ -73,11 +75,12 @@ test('limits of a key are told in headers, and refuse with the time to wait', as
   assert.equal(first.headers['x-ratelimit-limit-requests'], '2');
   assert.equal(first.headers['x-ratelimit-remaining-requests'], '1');
   assert.equal(first.headers['x-ratelimit-reset-requests'], '30s');
-  assert.equal(first.headers['x-ratelimit-remaining-tokens'], '1000');
-  assert.equal(first.headers['x-ratelimit-reset-tokens'], '0ms');
-  const second = await ask(secrets[0]!, { stream: true });
   // Seven of the prompt and five of the answer.
-  assert.equal(second.headers['x-ratelimit-remaining-tokens'], '988');
+  assert.equal(first.headers['x-ratelimit-remaining-tokens'], '988');
+  assert.equal(first.headers['x-ratelimit-reset-tokens'], '720ms');
+  const second = await ask(secrets[0]!, { stream: true, max_tokens: 100 });
+  // A stream's headers leave when its tokens are set aside: 1 for the prompt by its length, 100 for the answer.
+  assert.equal(second.headers['x-ratelimit-remaining-tokens'], '887');
   const third = await ask(secrets[0]!);
   assert.equal(third.statusCode, 429);
   assert.deepEqual(
@@ -98,6 +101,112 @@ test('tokens are charged as they come, and a debt refuses the next request', asy
   assert.equal(refused.statusCode, 429);
   // 10 - 7 - 2 · 5 = -7: eight tokens until one is there, at ten a minute.
   assert.equal(refused.headers['retry-after-ms'], '48000');
+});
+
+test('tokens are set aside for the time of an answer: of requests side by side the limit holds for all together', async (t) => {
+  const { app, completions } = await openKeyedEdge(
+    t,
+    { tokensPerMin: 250 },
+    { answer: { rounds: [['a'], ['b']], roundMs: 20 } },
+  );
+  const ask = (fields: object, url = '/v1/chat/completions') =>
+    app.inject({
+      method: 'POST',
+      url,
+      headers: bearer(secrets[0]!),
+      payload: { model: chat.model, ...fields },
+    });
+  const one = { messages: chat.messages, max_tokens: 100 };
+  const answers = await Promise.all([ask(one), ask(one), ask(one)]);
+  const refused = answers.filter(({ statusCode }) => statusCode === 429);
+  assert.equal(refused.length, 1);
+  assert.match(refused[0]!.json().error.message, /250 tokens per minute, asked for about 101/);
+  // 250 - 2 · 101 = 48, and 101 are wanted.
+  assert.equal(refused[0]!.headers['retry-after-ms'], '12720');
+  assert.equal(completions.requests.length, 2);
+  // What was not used came back: 250 - 3 · (7 + 2).
+  const next = await ask(one);
+  assert.deepEqual([next.statusCode, next.headers['x-ratelimit-remaining-tokens']], [200, '223']);
+  // A batch is let in as one: it is not refused in the middle.
+  const batch = await ask({ prompt: ['a', 'b', 'c', 'd', 'e'], max_tokens: 60 }, '/v1/completions');
+  assert.equal(batch.statusCode, 200);
+});
+
+test('an answer that fails or is left gives back what was set aside for it', async (t) => {
+  const failing = { rounds: [['a']], failure: new GatewayError('shard_lost', 'Lost.') };
+  const { app } = await openKeyedEdge(t, { tokensPerMin: 200 }, { answer: failing });
+  const headers = bearer(secrets[0]!);
+  for (let i = 0; i < 3; i++) {
+    const answer = await app.inject({ method: 'POST', url, headers, payload: { ...chat, max_tokens: 150 } });
+    assert.equal(answer.statusCode, 503);
+    assert.equal(answer.headers['x-ratelimit-remaining-tokens'], String(200 - 8 * (i + 1)));
+  }
+  const { origin, completions } = await listenEdge(t, {
+    answer: { rounds: [['x']], hangs: true },
+    keys: await keyRing({ tokensPerMin: 200 }),
+  });
+  const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey: secrets[0]!, maxRetries: 0 });
+  const ask = () => client.chat.completions.create({ ...chat, max_tokens: 150, stream: true });
+  const stream = await ask();
+  await assert.rejects(ask(), OpenAI.RateLimitError);
+  stream.controller.abort();
+  await eventually(() => completions.requests[0]!.signal.aborted, 'left');
+  (await ask()).controller.abort();
+});
+
+test('limits hold for responses in the background, until they have ended', async (t) => {
+  const { origin, completions } = await listenEdge(t, {
+    answer: { rounds: [['x']], hangs: true },
+    keys: await keyRing({ parallel: 1, tokensPerMin: 300 }),
+  });
+  const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey: secrets[0]!, maxRetries: 0 });
+  const begin = (fields = {}) =>
+    client.responses.create({
+      model: chat.model,
+      input: 'Hi',
+      background: true,
+      max_output_tokens: 200,
+      ...fields,
+    });
+  await assert.rejects(begin({ previous_response_id: 'resp_none' }), OpenAI.BadRequestError);
+  const { id } = await begin();
+  await assert.rejects(begin(), /answered at once/);
+  await client.responses.cancel(id);
+  await begin();
+  assert.equal(completions.requests.length, 2);
+});
+
+test('limits hold for each request on a WebSocket', async (t) => {
+  const { origin } = await listenEdge(t, {
+    answer: { rounds: [['x']], roundMs: 20 },
+    keys: await keyRing({ parallel: 1, requestsPerMin: 3, tokensPerMin: 400 }),
+  });
+  const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey: secrets[0]!, maxRetries: 0 });
+  const socket = new ResponsesWS(client);
+  t.after(() => socket.close());
+  const told: string[] = [];
+  socket.on('event', ({ type, ...event }) => {
+    if (type === 'response.completed') told.push('completed');
+    if (type !== 'error') return;
+    const { status, error } = event as { status?: number; error?: { message: string } };
+    told.push(`${status} ${error?.message}`);
+  });
+  socket.on('error', () => {});
+  const send = (stream_id: string, max_output_tokens = 10) =>
+    socket.send({ type: 'response.create', model: chat.model, input: 'Hi', stream_id, max_output_tokens });
+  send('a');
+  send('b');
+  await eventually(() => told.length === 2, 'one answered, one refused');
+  assert.match(told[0]!, /^429 This key may have 1 requests answered at once/);
+  assert.equal(told[1], 'completed');
+  send('a');
+  await eventually(() => told.length === 3, 'answered');
+  send('a', 500);
+  await eventually(() => told.length === 4, 'refused for its tokens');
+  assert.match(told[3]!, /^429 .*400 tokens per minute, asked for about 501/);
+  send('a');
+  await eventually(() => told.length === 5, 'refused for its requests');
+  assert.match(told[4]!, /^429 .*3 requests per minute/);
 });
 
 test('requests beyond the parallel limit wait for one to end, and a client that leaves frees its place', async (t) => {

@@ -10,7 +10,7 @@ import { processTree } from '../support/process-tree.ts';
 export interface Program {
   /** Its folder, too. */
   readonly name: string;
-  /** Commands without which it cannot run. */
+  /** Commands without which it cannot run, or lines that must succeed. */
   readonly needs: readonly string[];
   /** Gets and builds it; from its lock file, and from caches where there are any. */
   readonly build: readonly (readonly string[])[];
@@ -24,10 +24,12 @@ interface Outcome {
 }
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-/** The first build of a language fetches and compiles its packages. */
-const buildMsMax = 8 * 60_000;
+/** The first build of a language fetches and compiles its packages: a minute, on two cores. */
+const buildMsMax = 5 * 60_000;
 /** Some thirty short answers on a busy machine. */
 const runMsMax = 4 * 60_000;
+/** Of all programs together: four times what a first run takes. What is left over then fails at once. */
+export const suiteMsMax = 10 * 60_000;
 /** What a failing program says last is what matters. */
 const failureCharsMax = 6_000;
 
@@ -41,7 +43,8 @@ export const programs: readonly Program[] = [
   { name: 'vercel', needs: ['npm'], build: [npmCi], start: [node, 'main.ts'] },
   {
     name: 'python',
-    needs: ['python3'],
+    // Debian has these apart from Python itself.
+    needs: ['python3', 'python3 -m venv --help', 'python3 -m ensurepip --version'],
     build: [
       ['python3', '-m', 'venv', '.venv'],
       [...pip, '-r', 'requirements.txt'],
@@ -78,7 +81,7 @@ function execute(
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     const late = setTimeout(() => {
-      stderr += `\nstopped after ${options.msMax} ms`;
+      stderr += `\nstopped after ${Math.round(options.msMax)} ms`;
       for (const pid of processTree(child.pid!)) process.kill(pid, 'SIGKILL');
     }, options.msMax);
     const end = (code: number | null): void => {
@@ -93,10 +96,11 @@ function execute(
   });
 }
 
-/** The first command that is not on this machine. */
+/** The first need that is not met on this machine. */
 export async function firstMissing({ needs }: Program): Promise<string | undefined> {
   for (const need of needs) {
-    const { code } = await execute(['sh', '-c', `command -v ${need}`], { cwd: here, msMax: 10_000 });
+    const line = need.includes(' ') ? need : `command -v ${need}`;
+    const { code } = await execute(['sh', '-c', line], { cwd: here, msMax: 10_000 });
     if (code !== 0) return need;
   }
   return undefined;
@@ -104,9 +108,14 @@ export async function firstMissing({ needs }: Program): Promise<string | undefin
 
 /**
  * Builds and runs one in `env`, and prints its line: what it showed, in its own lines `ok …`. False, with its output, when
- * it ended with another code than 0.
+ * it ended with another code than 0, or was not done by the deadline (as `performance.now()` tells time).
  */
-export async function runProgram(program: Program, env: Record<string, string>): Promise<boolean> {
+export async function runProgram(
+  program: Program,
+  env: Record<string, string>,
+  deadlineMs: number,
+): Promise<boolean> {
+  const within = (msMax: number): number => Math.max(1, Math.min(msMax, deadlineMs - performance.now()));
   const cwd = join(here, program.name);
   const startedMs = performance.now();
   const seconds = (): string => `${((performance.now() - startedMs) / 1000).toFixed(1)} s`;
@@ -116,11 +125,11 @@ export async function runProgram(program: Program, env: Record<string, string>):
     return false;
   };
   for (const command of program.build) {
-    const outcome = await execute(command, { cwd, msMax: buildMsMax });
+    const outcome = await execute(command, { cwd, msMax: within(buildMsMax) });
     if (outcome.code !== 0) return fail(`${command.join(' ')} ended with ${outcome.code}`, outcome);
   }
   const built = seconds();
-  const outcome = await execute(program.start, { cwd, env, msMax: runMsMax });
+  const outcome = await execute(program.start, { cwd, env, msMax: within(runMsMax) });
   const shown = [...outcome.stdout.matchAll(/^ok (.*)$/gm)].map((match) => match[1]);
   if (outcome.code !== 0 || shown.length === 0) return fail(`ended with ${outcome.code}`, outcome);
   console.log(`pass ${program.name} (built in ${built}, ${seconds()} in all): ${shown.join('; ')}`);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { defaultModelName } from '../../src/models/catalog.ts';
 import { type Cleanup, startGateway } from '../support/gateway-process.ts';
 import { realHome, realModelPath } from '../support/real-model.ts';
-import { firstMissing, programs, runProgram } from './programs.ts';
+import { firstMissing, programs, runProgram, suiteMsMax } from './programs.ts';
 
 const model = defaultModelName;
 /** Its answer has a letter of two bytes, and ends by itself soon. */
@@ -48,6 +48,7 @@ async function main(wanted: readonly string[]): Promise<boolean> {
   const endings: (() => unknown)[] = [];
   const cleanup: Cleanup = { after: (ending) => void endings.push(ending as () => unknown) };
   const home = await mkdtemp(join(tmpdir(), 'foretoken-sdk-'));
+  const deadlineMs = performance.now() + suiteMsMax;
   const count = { passed: 0, failed: 0, skipped: 0 };
   try {
     const key = `sk-${randomBytes(24).toString('base64url')}`;
@@ -76,9 +77,9 @@ async function main(wanted: readonly string[]): Promise<boolean> {
     for (const program of chosen) {
       const missing = await firstMissing(program);
       if (missing !== undefined) {
-        console.log(`skip ${program.name}: there is no ${missing} on this machine`);
+        console.log(`skip ${program.name}: this machine has no '${missing}'`);
         count.skipped += 1;
-      } else if (await runProgram(program, env)) count.passed += 1;
+      } else if (await runProgram(program, env, deadlineMs)) count.passed += 1;
       else count.failed += 1;
     }
     await gateway.stop();

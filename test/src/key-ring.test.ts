@@ -50,7 +50,7 @@ test('Account refuses with the time to wait, for requests and for tokens in debt
   assert.equal(refusal(() => account.enter()).retryAfterMs, 30_000);
   assert.deepEqual(account.figures().requests, { limit: 2, remaining: 0, resetMs: 60_000 });
   nowMs = 60_000;
-  account.charge(700);
+  account.reserve(0).spend(700);
   const error = refusal(() => account.enter());
   assert.equal(error.retryAfterMs, 10_100);
   assert.match(error.message, /600 tokens per minute/);
