@@ -13,6 +13,9 @@ export interface GenerateOptions {
   readonly prediction?: readonly number[] | null;
   readonly eosIds?: readonly number[];
   readonly owner?: string;
+  readonly signal?: AbortSignal;
+  /** Hears of every commit. */
+  readonly onCommit?: () => void;
 }
 
 export interface Generated {
@@ -30,6 +33,7 @@ export function generate(
     const sink: TokenSink = {
       commit(committed) {
         ids.push(...committed);
+        options.onCommit?.();
         return null;
       },
       backlogTokens: () => 0,
@@ -46,7 +50,7 @@ export function generate(
       prediction: options.prediction ? Uint32Array.from(options.prediction) : null,
       speculation: options.policy,
       owner: options.owner ?? '',
-      signal: new AbortController().signal,
+      signal: options.signal ?? new AbortController().signal,
       sink,
     });
   });
