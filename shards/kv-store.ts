@@ -4,13 +4,7 @@
  */
 import { ShardError } from './errors.ts';
 import { KvCache, type KvShape, kvBytesPerPosition } from './kv-cache.ts';
-
-/**
- * Capacity is a multiple of this, and of a power of two near a sixteenth of the length. Attention copies and clears
- * what its buffers hold, used or not (a capacity of 2,048 costs a pass at 256 positions 30 ms, 256 costs 6), so slack
- * is dear; a sixteenth bounds what growing copies in all to 16 times the cache.
- */
-const capacityStep = 64;
+import { kvRoomOf } from './kv-room.ts';
 
 export interface KvStoreOptions {
   readonly shape: KvShape;
@@ -80,8 +74,9 @@ export class KvStore {
     this.free(session);
     const cache = new KvCache(this.#options.shape);
     const held = Math.min(length, source.length);
-    // The donor counts as used now: making room must not evict it.
-    if (this.#idle.delete(donor)) this.#idle.set(donor, source);
+    // An idle donor counts as used now; it goes all the same if both do not fit, for the length of a copy beyond the budget.
+    const idle = this.#idle.delete(donor);
+    if (idle && this.#fitsBeside(source, held)) this.#idle.set(donor, source);
     this.#reserve(cache, held, source);
     cache.copyFrom(source, held);
     this.#active.set(session, cache);
@@ -110,8 +105,7 @@ export class KvStore {
     if (positions <= cache.capacity) return;
     const { positionsMax, bytesMax, shape } = this.#options;
     const perPosition = kvBytesPerPosition(shape);
-    const step = Math.max(capacityStep, 2 ** Math.floor(Math.log2(positions / 16)));
-    const capacity = Math.max(positions, Math.min(Math.ceil(positions / step) * step, positionsMax));
+    const capacity = Math.max(positions, Math.min(kvRoomOf(positions), positionsMax));
     for (const wanted of [capacity, positions]) {
       const needed = wanted * perPosition - cache.bytes;
       this.#evictFor(needed, spared);
@@ -126,6 +120,13 @@ export class KvStore {
       `${needed} bytes of keys and values do not fit: ${this.bytes} of ${bytesMax} are in use; wait for a session to end or raise the budget`,
       { detail: { needed, used: this.bytes, max: bytesMax } },
     );
+  }
+
+  /** May a donor stay when a cache of so many positions is made from it? */
+  #fitsBeside(donor: KvCache, positions: number): boolean {
+    let used = donor.bytes;
+    for (const cache of this.#active.values()) used += cache.bytes;
+    return used + positions * kvBytesPerPosition(this.#options.shape) <= this.#options.bytesMax;
   }
 
   #evictFor(needed: number, spared: KvCache | null): void {

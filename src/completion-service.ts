@@ -7,6 +7,7 @@ import { AnswerSink } from './answer-sink.ts';
 import type { CompletionRequest, CompletionService } from './completion.ts';
 import { completionMetrics, verificationReport } from './completion-metrics.ts';
 import type { Scheduler } from './engine/scheduler.ts';
+import { fitCaches } from './kv-fit.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import { gatherScores, type PromptScores } from './prompt-scores.ts';
 import { checkTailRequest, tailExtras } from './tail-request.ts';
@@ -16,6 +17,8 @@ export interface CompletionServiceOptions {
   readonly scheduler: Scheduler;
   readonly tokenizer: Tokenizer;
   readonly prompts: PromptEncoder;
+  /** Positions that every stage of the ring has room for. */
+  readonly kvPositions: () => number;
   /** Source of seeds for requests that bring none. */
   readonly randomSeed: () => bigint;
 }
@@ -25,7 +28,14 @@ export function createCompletionService(options: CompletionServiceOptions): Comp
   return {
     async start(request) {
       const promptIds = request.promptIds ?? prompts.encodeChat(request.messages);
-      const maxTokens = prompts.room(promptIds.length, request.maxTokens);
+      const promptTokens = promptIds.length;
+      const maxTokens = fitCaches({
+        promptTokens,
+        maxTokens: prompts.room(promptTokens, request.maxTokens),
+        asked: request.maxTokens !== null,
+        positions: options.kvPositions(),
+        promptParam: request.promptIds === undefined ? 'messages' : 'prompt',
+      });
       checkTailRequest(request, maxTokens, options.tokenizer.vocabSize);
       const scores = request.promptLogprobs === true ? gatherScores(options.tokenizer, promptIds) : null;
       const seed = BigInt.asUintN(64, request.seed ?? options.randomSeed());

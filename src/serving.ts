@@ -93,6 +93,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       limits: { runningMax: options.sessionsMax, queuedMax: options.queuedMax },
       now: clock.now,
       newSessionId: randomUUID,
+      kvPositions: members.kvPositions,
       sharedPrefixes: options.sharedPrefixes ?? false,
       ...(options.onRound === undefined ? {} : { onRound: options.onRound }),
     });
@@ -108,7 +109,13 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const prompts = createPromptEncoder({ tokenizer, template, contextLength });
     return {
       completions: withGrammarCheck(
-        createCompletionService({ scheduler, tokenizer, prompts, randomSeed }),
+        createCompletionService({
+          scheduler,
+          tokenizer,
+          prompts,
+          kvPositions: members.kvPositions,
+          randomSeed,
+        }),
         grammarCheck,
       ),
       scheduler,

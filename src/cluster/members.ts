@@ -24,6 +24,8 @@ export interface Member {
   readonly client: ShardClient;
   state: MemberState;
   manifest: ShardManifest | null;
+  /** Budget of its key/value caches. */
+  kvBytesMax: number;
   /** Why the last probe or stream failed. */
   problem: { readonly code: ShardErrorCode; readonly message: string } | null;
   cancelProbe: () => void;
@@ -38,6 +40,8 @@ export interface RoutedMember {
 export interface Members {
   /** The complete route in ring order. Throws GatewayError: model_loading while joining, shard_lost afterwards. */
   route(): RoutedMember[];
+  /** Positions of keys and values that every worker has room for, over all sessions; those that never answered do not count. */
+  kvPositions(): number;
   /** Null when route() would succeed, else what an operator should know. */
   problem(): string | null;
   /** Resolves when the first complete route stands. Throws RouteError for a cluster that cannot serve as it is. */
@@ -68,6 +72,7 @@ export function createMembers(options: MembersOptions): Members {
       client: createShardClient({ origin, authorization, clock, log, onLost }),
       state: 'joining',
       manifest: null,
+      kvBytesMax: Number.POSITIVE_INFINITY,
       problem: null,
       cancelProbe: () => {},
     };
@@ -79,7 +84,9 @@ export function createMembers(options: MembersOptions): Members {
   async function probe(member: Member): Promise<void> {
     member.cancelProbe();
     try {
-      member.manifest = await member.client.manifest();
+      const { manifest, load } = await member.client.status();
+      member.manifest = manifest;
+      member.kvBytesMax = load.kvBytesMax;
       if (member.state !== 'ready') log.info({ worker: member.origin }, 'worker is ready');
       member.state = 'ready';
       member.problem = null;
@@ -146,6 +153,13 @@ export function createMembers(options: MembersOptions): Members {
           : 'A shard of the model is out of reach at the moment. Send the request again in a moment.';
       throw new GatewayError(code, message, { cause: new RouteError(describeMissing()) });
     },
+
+    kvPositions: () =>
+      Math.min(
+        ...members.map(({ manifest, kvBytesMax }) =>
+          manifest === null ? Number.POSITIVE_INFINITY : Math.floor(kvBytesMax / manifest.kvBytesPerPosition),
+        ),
+      ),
 
     problem() {
       const routed = ready();

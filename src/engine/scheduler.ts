@@ -8,6 +8,7 @@ import type { Draft, Drafter, DraftRequest } from '../drafting/drafter.ts';
 import { emptyDraft, withoutFirst } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { Flight } from './flight.ts';
+import { createKvAccount } from './kv-account.ts';
 import { planRounds } from './plan.ts';
 import { createPrefixCache } from './prefix-cache.ts';
 import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
@@ -42,6 +43,8 @@ export interface SchedulerOptions {
   /** Monotonic, ms. */
   readonly now: () => number;
   readonly newSessionId: () => string;
+  /** Positions that every stage has room for, over all sessions; left out: without end. */
+  readonly kvPositions?: () => number;
   /** Owners may start from one another's rows; left out: they may not. */
   readonly sharedPrefixes?: boolean;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
@@ -108,6 +111,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   let scheduled = false;
   let closed = false;
   const costs = createRingCosts();
+  const room = createKvAccount(options.kvPositions ?? (() => Number.POSITIVE_INFINITY));
   const prefixes = createPrefixCache({ shared: options.sharedPrefixes ?? false });
   /** Frames that one session may have under way, as of the last plan. */
   let window = 1;
@@ -147,6 +151,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const entry = entries.get(id)!;
       // Who is held back leaves a place to somebody else.
       if (isHeld(entry)) wake();
+      // Nobody overtakes who waits for room: small sessions would keep a large one out for ever.
+      else if (!room.take(id, entry.session.rowsMax)) break;
       else open(entry);
     }
     for (const id of plan.draft) startDraft(entries.get(id)!);
@@ -355,6 +361,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   function end(entry: Entry, outcome: FinishReason | 'failed' | 'cancelled', error: unknown): void {
     const { session, stats, stream } = entry;
     entries.delete(session.id);
+    room.give(session.id);
+    wake();
     entry.unlisten();
     entry.abort.abort();
     stats.finishedMs = now();

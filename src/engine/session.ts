@@ -110,6 +110,11 @@ export class Session implements Sequence {
     return this.tokens.length - this.promptLength;
   }
 
+  /** Rows in the caches when the answer is as long as it may be; the last token has none. */
+  get rowsMax(): number {
+    return this.promptLength + Math.max(0, this.request.maxTokens - 1);
+  }
+
   /** Most tokens that a draft may have: a verdict commits one more, and max_tokens is never exceeded. */
   get draftTokensMax(): number {
     return Math.max(0, this.request.maxTokens - this.outputLength - 1);

@@ -70,12 +70,27 @@ test('KvStore.adopt copies what the donor holds and leaves the donor whole', () 
   assert.deepEqual(store.get('c').buffers[1]!.subarray(0, 20), store.get('b').buffers[1]!.subarray(0, 20));
 });
 
-test('KvStore.adopt never evicts its donor to make room', () => {
+test('KvStore.adopt lets an idle donor go where both do not fit, and others before it', () => {
+  const store = storeOf(2);
+  for (const name of ['a', 'b']) {
+    openFull(store, name);
+    store.keep(name);
+  }
+  store.adopt('c', 'a', 5);
+  assert.deepEqual([store.holds('a'), store.holds('b'), store.get('c').length], [true, false, 5]);
+  const tight = storeOf(1);
+  openFull(tight, 'a');
+  tight.keep('a');
+  tight.adopt('b', 'a', 5);
+  assert.deepEqual([tight.holds('a'), tight.get('b').length], [false, 5]);
+  assert.ok(tight.bytes <= 64 * perPosition);
+});
+
+test('KvStore.adopt takes nothing from a donor that is in use', () => {
   const store = storeOf(1);
   openFull(store, 'a');
-  store.keep('a');
   assert.throws(() => store.adopt('b', 'a', 5), { code: 'kv_budget' });
-  store.adopt('a', 'a', 5);
+  assert.equal(store.get('a').length, 64);
 });
 
 test('KvStore.free gives memory back', () => {

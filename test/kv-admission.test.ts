@@ -1,0 +1,58 @@
+/** A ring with little room for keys and values: sessions wait for room and none fails for the lack of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { greedy } from '../shards/sampler.ts';
+import { eventually } from './support/eventually.ts';
+import { generate } from './support/generate.ts';
+import { makeTinyModel, startTinyCluster } from './support/tiny-cluster.ts';
+
+/** Bytes of a position in three layers of the tiny model. */
+const positionBytes = 3 * 2 * 16 * 2 * 4;
+const policy = { drafter: 'ngram', draftLength: 'auto' } as const;
+const kvPositions = 400;
+
+test('more sessions than fit wait for one another and say what they say alone', async (t) => {
+  const model = await makeTinyModel(t);
+  const cluster = { workers: 2, topology: 'chain', kvBytesMax: kvPositions * positionBytes } as const;
+  const { serving, workers } = await startTinyCluster(t, model, cluster);
+  const { scheduler } = serving;
+  const lengths = [50, 180, 20, 300, 90, 10, 200, 120];
+  const requests = lengths.map((length, seed) => ({
+    promptIds: Array.from({ length }, (_, i) => 3 + ((7 * i + 31 * seed) % 250)),
+    maxTokens: 12 * (seed + 1),
+  }));
+  let runningMost = 0;
+  const answer = (request: (typeof requests)[number], owner: string): Promise<number[]> =>
+    generate(serving, {
+      ...{ ...request, sampling: greedy, policy, owner },
+      onCommit: () => (runningMost = Math.max(runningMost, scheduler.load().running)),
+    }).then(({ ids }) => ids);
+  const alone: number[][] = [];
+  for (const [i, request] of requests.entries()) alone.push(await answer(request, `alone ${i}`));
+  assert.equal(runningMost, 1);
+  const together = await Promise.all(requests.map((request) => answer(request, 'together')));
+  assert.deepEqual(together, alone);
+  assert.ok(runningMost > 1 && runningMost < lengths.length, `${runningMost} at once`);
+  await eventually('all sessions are closed', () => workers.every(({ sessionCount }) => sessionCount === 0));
+});
+
+test('choices of one prompt each take their room, and their prompt is still prefilled once', async (t) => {
+  const model = await makeTinyModel(t);
+  const cluster = { workers: 2, topology: 'chain', kvBytesMax: kvPositions * positionBytes } as const;
+  const { serving } = await startTinyCluster(t, model, cluster);
+  const promptIds = Array.from({ length: 100 }, (_, i) => 3 + ((7 * i) % 250));
+  const started = await serving.completions.start({
+    ...{ messages: [], promptIds, choices: 4, temperature: 1, topP: 1, topK: 0, minP: 0, seed: 7n },
+    ...{ maxTokens: 28, stop: [], prediction: null, speculation: policy, owner: '', ignoreEos: true },
+    signal: new AbortController().signal,
+  });
+  // 128 positions each: three at once.
+  assert.equal(serving.members.kvPositions(), kvPositions);
+  const cached = await Promise.all(
+    started.choices.map(async (events) => {
+      for await (const event of events) if (event.type === 'finish') return event.usage.cachedTokens;
+      throw new Error('the answer has no end');
+    }),
+  );
+  assert.deepEqual(cached, [0, 99, 99, 99]);
+});
