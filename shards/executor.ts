@@ -20,8 +20,8 @@ export interface ExecutorOptions {
   readonly minRows: 1 | 2;
 }
 
-/** 'guess' is the argmax with its confidence: only a draft head's graph has that. */
-export type HeadOutput = 'none' | 'argmax' | 'guess' | 'logits';
+/** 'ranking' is the likeliest ids with their probabilities: only a draft head's graph has that. */
+export type HeadOutput = 'none' | 'argmax' | 'ranking' | 'logits';
 
 export interface ExecutorPass {
   /** [rows]; read by the first range. */
@@ -45,8 +45,15 @@ export interface ExecutorResult {
   readonly logits: Float32Array | null;
   /** Ids [rows - headFrom] if wanted; ties go to the lower id. */
   readonly argmax: Uint32Array | null;
-  /** Probabilities of argmax [rows - headFrom] if wanted. */
-  readonly confidence: Float32Array | null;
+  /** The likeliest ids of every row, best first, if wanted. */
+  readonly ranking: Ranking | null;
+}
+
+/** [rows - headFrom, width] each; the probabilities are those among the ids that the head scores. */
+export interface Ranking {
+  readonly width: number;
+  readonly ids: Uint32Array;
+  readonly chances: Float32Array;
 }
 
 export interface Executor {
@@ -58,7 +65,7 @@ export interface Executor {
 const headOutputs: Record<HeadOutput, readonly string[]> = {
   none: [],
   argmax: ['argmax'],
-  guess: ['argmax', 'confidence'],
+  ranking: ['ranking', 'chances'],
   logits: ['logits'],
 };
 
@@ -97,7 +104,7 @@ class OrtExecutor implements Executor {
 
     const outputs = await this.#session.run(this.#feeds(pass, passRows, headFrom), fetched);
     const skipped = pass.headFrom - headFrom;
-    const { hidden, logits, argmax, confidence } = outputs;
+    const { hidden, logits, argmax, ranking } = outputs;
     return {
       newkv: outputs['newkv']!.data as Float32Array,
       passRows,
@@ -106,14 +113,8 @@ class OrtExecutor implements Executor {
         logits === undefined
           ? null
           : (logits.data as Float32Array).subarray(skipped * dims.vocab, (skipped + headRows) * dims.vocab),
-      argmax:
-        argmax === undefined
-          ? null
-          : Uint32Array.from((argmax.data as BigInt64Array).subarray(skipped, skipped + headRows), Number),
-      confidence:
-        confidence === undefined
-          ? null
-          : (confidence.data as Float32Array).subarray(skipped, skipped + headRows),
+      argmax: argmax === undefined ? null : idsOf(argmax).subarray(skipped, skipped + headRows),
+      ranking: ranking === undefined ? null : rankingOf(ranking, outputs['chances']!, skipped, headRows),
     };
   }
 
@@ -162,6 +163,21 @@ function hiddenRows(hidden: Float32Array, rows: number, passRows: number, width:
     padded.copyWithin(rows * width, (rows - 1) * width, rows * width);
   }
   return new ort.Tensor('float32', padded, [1, passRows, width]);
+}
+
+/** `rows` rows behind the first `skipped`. */
+function rankingOf(ranking: ort.Tensor, chances: ort.Tensor, skipped: number, rows: number): Ranking {
+  const width = ranking.dims[2]!;
+  const [from, to] = [skipped * width, (skipped + rows) * width];
+  return {
+    width,
+    ids: idsOf(ranking).subarray(from, to),
+    chances: (chances.data as Float32Array).subarray(from, to),
+  };
+}
+
+function idsOf({ data }: ort.Tensor): Uint32Array {
+  return Uint32Array.from(data as BigInt64Array, Number);
 }
 
 /** The first `count` elements, alone in their buffer so that it can be handed on. */

@@ -61,6 +61,20 @@ export class KvCache {
     this.#length += rows;
   }
 
+  /** Positions from `from` on, as `append` takes them. */
+  rows(from: number): Float32Array {
+    const { kvHeads, headDim } = this.shape;
+    const count = Math.max(0, this.#length - from);
+    const rows = new Float32Array(this.buffers.length * kvHeads * count * headDim);
+    this.buffers.forEach((buffer, index) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const at = (head * this.#capacity + from) * headDim;
+        rows.set(buffer.subarray(at, at + count * headDim), (index * kvHeads + head) * count * headDim);
+      }
+    });
+    return rows;
+  }
+
   /** Makes room for exactly `capacity` positions, never less than it has. */
   grow(capacity: number): void {
     if (capacity <= this.#capacity) return;

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { findDraftHead } from './draft-heads.ts';
-import type { DraftModelOptions } from './drafting/draft-model.ts';
+import type { DraftModelOptions } from './drafting/draft-reader.ts';
 import type { Drafter } from './drafting/drafter.ts';
 import { startLmDrafter } from './drafting/lm-drafter.ts';
 import { sameVocabulary } from './drafting/vocabulary.ts';

@@ -76,8 +76,12 @@ export interface Draft {
   readonly reach: number;
   /** Guesses that stood before the first of ids when it was made (`ahead`). */
   readonly offset: number;
+  /** Per token the planner's belief that it is right, given those before; left out before the planner saw it. */
+  readonly chances?: ArrayLike<number>;
   /** How many of ids were copied from the client's prediction (a prefix of ids). */
   readonly fromPrediction: number;
+  /** Was it written while the round before was under way? Left out where nothing had been prepared for. */
+  readonly prepared?: boolean;
   /** Wall time of making it, ms. */
   readonly draftMs: number;
 }
@@ -90,6 +94,7 @@ export const emptyDraft: Draft = {
   matchLength: 0,
   reach: 1,
   offset: 0,
+  chances: [],
   fromPrediction: 0,
   draftMs: 0,
 };
@@ -101,9 +106,19 @@ export function withoutFirst(draft: Draft): Draft {
     ids: draft.ids.slice(1),
     probs: draft.probs?.slice(1) ?? null,
     confidence: draft.confidence?.slice(1) ?? null,
+    ...(draft.chances !== undefined && { chances: Array.from(draft.chances).slice(1) }),
     offset: draft.offset + 1,
     fromPrediction: Math.max(0, draft.fromPrediction - 1),
   };
+}
+
+/** What a session has under way, for a drafter that uses the time. */
+export interface PrepareRequest
+  extends Pick<DraftRequest, 'sequence' | 'policy' | 'pipelined' | 'draftTokensMax' | 'reachMin'> {
+  /** In order, with the chance that each is right given those before it. */
+  readonly guesses: readonly { readonly id: number; readonly chance: number }[];
+  /** Tokens that may be written for all outcomes together. */
+  readonly tokensMax: number;
 }
 
 /** What became of a draft: handed to `observe` after the committed ids were appended to sequence.tokens. */
@@ -138,6 +153,13 @@ export interface Drafter {
   observe(sequence: Sequence, outcome: DraftOutcome): void;
   /** One draft per request, in order. Rejects only when aborted; a drafter that fails drafts nothing. */
   draft(requests: readonly DraftRequest[], signal: AbortSignal): Promise<Draft[]>;
+  /**
+   * The draft, if it is at hand: one that needs no waiting, or that was prepared. Null where `draft` has to be asked,
+   * with the same request. Left out: nothing ever is.
+   */
+  draftNow?(request: DraftRequest): Draft | null;
+  /** Writes drafts for what may come back, until the next call for the sequence. Left out: it has no use for the time. */
+  prepare?(request: PrepareRequest): void;
   close(sequence: Sequence): void;
   /** Ends threads and frees memory. */
   dispose(): Promise<void>;

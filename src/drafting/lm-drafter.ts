@@ -1,11 +1,11 @@
 /**
  * Drafters 'lm' and 'head': a small model of the target's vocabulary, or a head trained for the target, on this machine
- * in a thread of its own so that the event loop never waits for a pass. One message per draft, not per token; only tokens that the thread has not seen travel.
- * Invariant: a thread that fails or dies means empty drafts and one report, never a failed request; it is never
- * terminated from outside (ending a thread during a pass aborts the process).
+ * in a thread of its own. While a round is under way it writes drafts for its likely outcomes, so that most verdicts
+ * find the next draft ready, or begun.
  */
-import { Worker } from 'node:worker_threads';
-import type { Drafted, DraftModelOptions, DraftTask } from './draft-model.ts';
+import type { Drafted } from './draft-model.ts';
+import type { DraftModelOptions } from './draft-reader.ts';
+import { startDraftThread } from './draft-thread.ts';
 import {
   type Ahead,
   countOutcome,
@@ -15,14 +15,12 @@ import {
   draftTokensLimit,
   emptyDraft,
   newDraftCounters,
-  type Sequence,
 } from './drafter.ts';
-import type { FromLmThread, ToLmThread } from './lm-thread.ts';
+import type { OutcomeDraft } from './outcome-drafts.ts';
+import { createPreparedDrafts } from './prepared-drafts.ts';
 
-/** Sequences that the thread knows; beyond it the one drafted for longest ago is told again when it is next asked. */
-const sequencesMax = 1024;
-
-const nothing: Drafted = { ids: emptyDraft.ids, confidence: null, probs: null };
+/** Longest draft of one outcome: of a surer one the rest is written when it has come. */
+const outcomeTokensMax = 8;
 
 const nothingAhead: Ahead = { ids: [], reach: 1 };
 
@@ -40,131 +38,127 @@ export interface LmDrafterOptions {
 export async function startLmDrafter(options: LmDrafterOptions): Promise<Drafter> {
   const { name = 'lm', model, now, onFailure } = options;
   const counters = newDraftCounters();
-  const worker = new Worker(new URL('./lm-thread.ts', import.meta.url), { workerData: model });
-  /** Sequence id → tokens told; in the order of use. */
-  const told = new Map<string, number>();
-  /** Sequences that the model could not draft for; they are not tried again. */
-  const unable = new Set<string>();
-  const waiting = new Map<number, { sequence: string; settle: (drafted: Drafted) => void }>();
-  let requests = 0;
-  let ended = false;
-  const exited = new Promise<void>((resolve) => {
-    worker.once('exit', () => {
-      ended = true;
-      for (const { settle } of waiting.values()) settle(nothing);
-      waiting.clear();
-      resolve();
-    });
-  });
-  await loaded(worker);
-  worker.on('error', onFailure);
-  worker.on('message', (message: FromLmThread) => {
-    if (message.type === 'ready') return;
-    const call = waiting.get(message.request);
-    waiting.delete(message.request);
-    if (message.type === 'draft') {
-      call?.settle(message.drafted);
-    } else if (call !== undefined) {
-      unable.add(call.sequence);
-      onFailure(new Error(`the draft model failed: ${message.message}`));
-      call.settle(nothing);
-    }
-  });
+  const thread = await startDraftThread(model, onFailure);
+  const prepared = createPreparedDrafts();
+  /** The preparation under way, by sequence. */
+  const preparing = new Map<string, { stop(): void }>();
 
-  function post(message: ToLmThread): void {
-    if (!ended) worker.postMessage(message);
+  function stopPreparing(sequence: string): void {
+    preparing.get(sequence)?.stop();
+    preparing.delete(sequence);
   }
 
-  function tell({ id, tokens }: Sequence): void {
-    const from = told.get(id) ?? 0;
-    told.delete(id);
-    if (told.size >= sequencesMax) forget(told.keys().next().value!);
-    told.set(id, tokens.length);
-    if (from < tokens.length) {
-      post({ type: 'learn', sequence: id, from, ids: Uint32Array.from(tokens.slice(from)) });
-    }
+  /** What there is of a draft before the model is asked. */
+  function begin(request: DraftRequest): Begun {
+    const { sequence, ahead = nothingAhead } = request;
+    const found = prepared.find(sequence, ahead.ids);
+    if (found.kind === 'hit') return { ...asAsked(found.draft, request), prepared: true };
+    return found.kind === 'miss' ? { ...nothingBegun, prepared: false } : nothingBegun;
   }
 
-  function forget(id: string): void {
-    unable.delete(id);
-    if (told.delete(id)) post({ type: 'close', sequence: id });
+  function draftOf(drafted: Drafted, { ahead = nothingAhead }: DraftRequest, rest: Partial<Draft>): Draft {
+    const { ids, confidence, probs } = drafted;
+    return {
+      ...{ source: name, matchLength: 0, reach: 1, offset: ahead.ids.length, fromPrediction: 0, draftMs: 0 },
+      ...{ ids, confidence, probs },
+      ...rest,
+    };
   }
 
   async function draftOne(request: DraftRequest, signal: AbortSignal): Promise<Draft> {
     const { sequence, draftTokensMax, reachMin = 0, ahead = nothingAhead } = request;
     const count = Math.min(draftTokensMax, draftTokensLimit);
-    if (count <= 0 || ended || unable.has(sequence.id)) return emptyDraft;
+    if (count <= 0 || !thread.ableFor(sequence)) return emptyDraft;
     const start = now();
-    const { ids, confidence, probs } = await ask(sequence, { count, reachMin, ahead: ahead.ids }, signal);
-    const draftMs = now() - start;
-    const offset = ahead.ids.length;
-    return {
-      ...{ ids, probs, confidence, source: name, matchLength: 0, reach: 1, offset },
-      ...{ fromPrediction: 0, draftMs },
+    const begun = begin(request);
+    const told = begun.prepared === undefined ? {} : { prepared: begun.prepared };
+    if (begun.whole) return draftOf(begun, request, told);
+    stopPreparing(sequence.id);
+    const further = {
+      count: count - begun.ids.length,
+      reachMin: reachMin / begun.reach,
+      ahead: [...ahead.ids, ...begun.ids],
     };
-  }
-
-  async function ask(
-    sequence: Sequence,
-    asked: Pick<DraftTask, 'count' | 'reachMin' | 'ahead'>,
-    signal: AbortSignal,
-  ): Promise<Drafted> {
-    tell(sequence);
-    const request = requests++;
-    const stop = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const answer = new Promise<Drafted>((settle) => {
-      waiting.set(request, { sequence: sequence.id, settle });
-    });
-    const abort = (): void => {
-      Atomics.store(new Int32Array(stop), 0, 1);
-      waiting.get(request)?.settle(nothing);
-      waiting.delete(request);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    const { id, sampling, draftPairs: pairs = null } = sequence;
-    post({ type: 'draft', request, task: { sequence: id, sampling, pairs, ...asked }, stop });
-    try {
-      const drafted = await answer;
-      signal.throwIfAborted();
-      return drafted;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    const rest = await thread.draft(sequence, further, signal);
+    return draftOf(joined(begun, rest), request, { ...told, draftMs: now() - start });
   }
 
   return {
     name,
     counters,
-    open(sequence) {
-      tell(sequence);
-      post({ type: 'read', sequence: sequence.id });
-    },
+    open: (sequence) => thread.read(sequence),
     observe: (_sequence, outcome) => countOutcome(counters, outcome),
+    draftNow(request) {
+      if (!thread.ableFor(request.sequence)) return { ...emptyDraft };
+      const begun = begin(request);
+      // Where frames flow the rest follows behind; else it is worth the wait.
+      const ready = begun.whole || (request.pipelined === true && begun.ids.length > 0);
+      return ready ? draftOf(begun, request, { prepared: true }) : null;
+    },
+    prepare({ sequence, guesses, draftTokensMax, reachMin = 0, tokensMax }) {
+      stopPreparing(sequence.id);
+      // Where laws are told, how far a draft goes must not depend on what was drawn.
+      const lawsTold = (sequence.draftPairs ?? null) !== null;
+      if (lawsTold || !thread.ableFor(sequence) || draftTokensMax <= 0) return;
+      const ids = guesses.map(({ id }) => id);
+      const chances = guesses.map(({ chance }) => chance);
+      const { known, add } = prepared.extend(sequence, ids);
+      const count = Math.min(draftTokensMax, outcomeTokensMax);
+      const task = { guesses: ids, chances, known, count, reachMin, tokensMax };
+      preparing.set(sequence.id, thread.prepare(sequence, task, add));
+    },
     async draft(drafts, signal) {
       signal.throwIfAborted();
       return Promise.all(drafts.map((request) => draftOne(request, signal)));
     },
-    close: (sequence) => forget(sequence.id),
-    async dispose() {
-      post({ type: 'end' });
-      await exited;
+    close({ id }) {
+      stopPreparing(id);
+      prepared.forget(id);
+      thread.forget(id);
     },
+    dispose: () => thread.end(),
   };
 }
 
-/** The thread's first message, or what keeps it from coming. */
-function loaded(worker: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (cause: unknown): void => {
-      const reason = cause instanceof Error ? cause.message : `the thread ended (exit code ${String(cause)})`;
-      reject(new Error(`the draft model cannot be loaded: ${reason}`, { cause }));
-    };
-    worker.once('error', fail);
-    worker.once('exit', fail);
-    worker.once('message', () => {
-      worker.off('error', fail);
-      worker.off('exit', fail);
-      resolve();
-    });
-  });
+/** Tokens that were there before they were asked for. */
+interface Begun extends Drafted {
+  /** Product of the confidences. */
+  readonly reach: number;
+  /** Nothing is to be added. */
+  readonly whole: boolean;
+  /** Left out where nothing was prepared for. */
+  readonly prepared?: boolean;
+}
+
+const nothingBegun: Begun = { ids: emptyDraft.ids, confidence: null, probs: null, reach: 1, whole: false };
+
+/** A prepared draft as far as the request wants it. */
+function asAsked(
+  { ids, confidence, ended }: OutcomeDraft,
+  { draftTokensMax, reachMin = 0 }: DraftRequest,
+): Begun {
+  const longest = Math.min(draftTokensMax, draftTokensLimit);
+  let reach = 1;
+  let length = 0;
+  for (; length < Math.min(ids.length, longest); length++) {
+    const further = reach * (confidence?.[length] ?? 1);
+    if (further < reachMin) break;
+    reach = further;
+  }
+  return {
+    ...{ ids: ids.slice(0, length), confidence: confidence?.slice(0, length) ?? null, probs: null, reach },
+    whole: ended || length < ids.length || length === longest,
+  };
+}
+
+function joined({ ids, confidence }: Begun, rest: Drafted): Drafted {
+  if (ids.length === 0) return rest;
+  return {
+    ids: Uint32Array.from([...ids, ...rest.ids]),
+    confidence:
+      confidence === null || rest.confidence === null
+        ? null
+        : Float32Array.from([...confidence, ...rest.confidence]),
+    probs: null,
+  };
 }

@@ -75,6 +75,7 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
     observe(_sequence: Sequence, outcome: DraftOutcome) {
       countOutcome(counters, outcome);
     },
+    draftNow: draftOne,
     async draft(requests, signal) {
       signal.throwIfAborted();
       return requests.map(draftOne);

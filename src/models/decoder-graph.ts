@@ -10,8 +10,9 @@
  * pastValue0.. [1, kvHeads, capacity, headDim]; at the tail headFrom int64 [1], the first row that needs logits.
  * Outputs: newkv [2 layers, kvHeads, rows, headDim] in the order key, value, key, value, …; then hidden [1, rows, H],
  * or logits [1, rows - headFrom, V] and argmax int64 [1, rows - headFrom].
- * A head over some tokens alone (a draft head's) gives the same two, with -Infinity for all other tokens, and
- * confidence [1, rows - headFrom], the probability of argmax among them.
+ * A head over some tokens alone (a draft head's) gives the same two, with -Infinity for all other tokens, and the
+ * likeliest of them: ranking int64 [1, rows - headFrom, R], best first (ties: lower id), and chances [1, rows - headFrom, R],
+ * their probabilities among those scored. R is rankedTokens, or all that are scored.
  */
 import { isFirst, isTail, type LayerRange, type ModelDims } from '../../shards/manifest.ts';
 import type {
@@ -26,6 +27,8 @@ import { OnnxGraph, type StoredTensor } from './onnx-writer.ts';
 
 /** Above this the fp32 kernel of attention splits its inner dimension by the number of keys: bits would follow it. */
 const headDimMax = 128;
+/** Tokens that a draft head ranks: what the target says instead of its guess is among the next three half of the time. */
+const rankedTokens = 4;
 /** "To the end" for a Slice. */
 const sliceEnd = 2n ** 40n;
 /** The score of a token that a head does not know. */
@@ -174,29 +177,39 @@ class DecoderGraph {
       graph.nodeTo(['logits'], 'Identity', [scores]);
       graph.nodeTo(['argmax'], 'ArgMax', [scores], { axis: -1, keepdims: 0 });
     } else {
-      this.#someTokens(scores, graph.weight(tail.ids));
+      this.#someTokens(scores, tail.ids);
     }
   }
 
-  /** Scores [1, headRows, head rows] of the tokens `ids`, told as if all tokens had been scored. */
-  #someTokens(scores: string, ids: string): void {
+  /** Scores [1, headRows, head rows] of the tokens `known`, told as if all tokens had been scored, and ranked. */
+  #someTokens(scores: string, known: StoredTensor): void {
     const graph = this.#graph;
-    const best = graph.node('ArgMax', [scores], { axis: -1, keepdims: 0 });
-    graph.nodeTo(['argmax'], 'Gather', [ids, best]);
+    const ids = graph.weight(known);
+    const [axisRows, lastAxis] = [graph.integers(1), graph.integers(2)];
+    // A pass that wants no head has no rows here, which TopK of ONNX Runtime divides by: it gets one more.
+    const filler = graph.node('Expand', [graph.weight(minusInfinity), graph.integers(1, 1, known.shape[0]!)]);
+    const padded = graph.node('Concat', [scores, filler], { axis: 1 });
+    const topOfAll = [graph.newName('values'), graph.newName('places')] as const;
+    const ranked = graph.integers(Math.min(rankedTokens, known.shape[0]!));
+    graph.nodeTo(topOfAll, 'TopK', [padded, ranked], { axis: -1, largest: 1, sorted: 1 });
+    const [values, places] = topOfAll.map((top) =>
+      graph.node('Slice', [top, graph.integers(0), graph.integers(-1), axisRows]),
+    ) as [string, string];
+    graph.nodeTo(['ranking'], 'Gather', [ids, places]);
+    const best = graph.node('Slice', ['ranking', graph.integers(0), graph.integers(1), lastAxis]);
+    graph.nodeTo(['argmax'], 'Squeeze', [best, lastAxis]);
+    const total = graph.node('ReduceLogSumExp', [scores, lastAxis], { keepdims: 1 });
+    graph.nodeTo(['chances'], 'Exp', [graph.node('Sub', [values, total])]);
+    graph.output('ranking', 'int64', [1, 'headRows', 'ranked']);
+    graph.output('chances', 'float32', [1, 'headRows', 'ranked']);
     const shape = graph.node('Shape', [scores]);
     const rows = graph.node('Slice', [shape, graph.integers(0), graph.integers(2)]);
-    const none = graph.weight(minusInfinity);
     const unscored = graph.node('Expand', [
-      none,
+      graph.weight(minusInfinity),
       graph.node('Concat', [rows, graph.integers(this.#dims.vocab)], { axis: 0 }),
     ]);
     const targets = graph.node('Expand', [ids, shape]);
     graph.nodeTo(['logits'], 'ScatterElements', [unscored, targets, scores], { axis: 2 });
-    const lastAxis = graph.integers(-1);
-    const total = graph.node('ReduceLogSumExp', [scores, lastAxis], { keepdims: 0 });
-    const top = graph.node('ReduceMax', [scores, lastAxis], { keepdims: 0 });
-    graph.nodeTo(['confidence'], 'Exp', [graph.node('Sub', [top, total])]);
-    graph.output('confidence', 'float32', [1, 'headRows']);
   }
 
   #end(hidden: string, delta: string): void {

@@ -7,7 +7,7 @@ import type { ShardEngine } from '../../../shards/engine.ts';
 import { createLocalEngine, type EngineOptions } from '../../../shards/local-engine.ts';
 import { greedy, type Sampling } from '../../../shards/sampler.ts';
 import type { Verdict } from '../../../shards/verify.ts';
-import type { DraftModelOptions } from '../../../src/drafting/draft-model.ts';
+import type { DraftModelOptions } from '../../../src/drafting/draft-reader.ts';
 import type { Draft, Drafter, Sequence } from '../../../src/drafting/drafter.ts';
 import { startLmDrafter } from '../../../src/drafting/lm-drafter.ts';
 import { readGguf } from '../../../src/models/gguf.ts';

@@ -50,7 +50,7 @@ function newCache(): KvCache {
 }
 
 /** Runs the text in passes of so many rows; the outputs of all rows. */
-async function run<K extends 'logits' | 'guess'>(want: K, passRows: number) {
+async function run<K extends 'logits' | 'argmax' | 'ranking'>(want: K, passRows: number) {
   const cache = newCache();
   const outputs = [];
   for (let at = 0; at < text.length; at += passRows) {
@@ -62,13 +62,16 @@ async function run<K extends 'logits' | 'guess'>(want: K, passRows: number) {
   return {
     logits: outputs.flatMap(({ logits }) => [...(logits ?? [])]),
     argmax: outputs.flatMap(({ argmax }) => [...(argmax ?? [])]),
-    confidence: outputs.flatMap(({ confidence }) => [...(confidence ?? [])]),
+    ranking: outputs.flatMap(({ ranking }) => [...(ranking?.ids ?? [])]),
+    chances: outputs.flatMap(({ ranking }) => [...(ranking?.chances ?? [])]),
   };
 }
 
-test('packHead makes a decoder that guesses tokens of its own vocabulary alone, with their probability', async () => {
+test('packHead makes a decoder that ranks tokens of its own vocabulary alone, with their probability', async () => {
   const { logits } = await run('logits', text.length);
-  const { argmax, confidence } = await run('guess', text.length);
+  const { argmax } = await run('argmax', text.length);
+  const { ranking, chances } = await run('ranking', text.length);
+  assert.equal(ranking.length, 4 * text.length);
   const { vocab } = tinyModel;
   assert.equal(logits.length, text.length * vocab);
   for (let row = 0; row < text.length; row++) {
@@ -79,7 +82,15 @@ test('packHead makes a decoder that guesses tokens of its own vocabulary alone, 
     const best = Math.max(...scores);
     assert.equal(argmax[row], scores.indexOf(best));
     const total = scored.reduce((sum, id) => sum + Math.exp(scores[id]! - best), 0);
-    assert.ok(Math.abs(confidence[row]! - 1 / total) < 1e-5, `${confidence[row]} and ${1 / total}`);
+    const ranked = [...scored].sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, 4);
+    assert.deepEqual(ranking.slice(4 * row, 4 * row + 4), ranked);
+    for (const [place, id] of ranked.entries()) {
+      const chance = Math.exp(scores[id]! - best) / total;
+      assert.ok(
+        Math.abs(chances[4 * row + place]! - chance) < 1e-5,
+        `${chances[4 * row + place]} and ${chance}`,
+      );
+    }
   }
   assert.ok(new Set(argmax).size > 3, 'it says different things');
 });

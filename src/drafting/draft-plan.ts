@@ -1,0 +1,238 @@
+/**
+ * What a session asks its drafters for, before anything is sent: source and length with the least expected time per
+ * committed token, within what the request's policy fixes. Reads what was learned (experience.ts), runs nothing.
+ */
+import { matchBucket, reachOf } from './acceptance.ts';
+import { type LengthChoice, pricesByLength } from './draft-length.ts';
+import {
+  type Draft,
+  type Drafter,
+  type DraftPolicy,
+  type DraftRequest,
+  draftTokensLimit,
+  emptyDraft,
+  type PrepareRequest,
+} from './drafter.ts';
+import type { Experience, ModelExperience, SessionExperience, SourceExperience } from './experience.ts';
+
+/** Another source must promise so much less time per token than the session's current one. */
+const switchGain = 0.03;
+
+/** A source that has to be run to be judged is tried again after so many rounds without it. */
+const retryRounds = 32;
+
+/**
+ * A source that knows its confidence is asked up to this price against the copy's: its first tokens cost little, and
+ * what it then says of its own draft decides between the two.
+ */
+const confidentHandicap = 1.3;
+
+/** Longest draft of a source that ends its drafts by its own confidence. */
+const confidentLengthMax = 16;
+
+/**
+ * Where frames flow behind one another a draft goes on while the chance that all of it is right is above this: a row
+ * costs a few ms of passes, and a right one saves its share of a round trip.
+ */
+const pipelinedReachMin = 0.1;
+
+/** Tokens that a model writes before they leave: the next ones are written while these travel. */
+const pipelinedChunk = 4;
+
+/** How far ahead sources are compared. */
+const comparedTokens = 16;
+
+export const autoPolicy: DraftPolicy = { drafter: 'auto', draftLength: 'auto' };
+
+/** A model that was not asked for so many rounds is not made to prepare for the next. */
+const preparedIdleRoundsMax = 4;
+
+/** What each source offers for one request before anything is sent. */
+export interface DraftPlan {
+  readonly request: DraftRequest;
+  readonly policy: DraftPolicy;
+  readonly session: SessionExperience;
+  /** The suffix draft in full. */
+  readonly suffix: Draft;
+  readonly suffixLength: number;
+  /** Expected time per token with the suffix draft, ms; Infinity where the two are not compared again. */
+  readonly suffixMsPerToken: number;
+  /** What a model is asked for; null asks none. */
+  readonly asked: ModelAsked | null;
+}
+
+export interface ModelAsked {
+  readonly model: Drafter;
+  readonly length: number;
+  readonly reachMin: number;
+}
+
+interface ModelOffer extends ModelAsked {
+  readonly known: ModelExperience;
+  readonly msPerToken: number;
+}
+
+/** What a model is to write for likely outcomes of the round under way. */
+export interface Preparation {
+  readonly model: Drafter;
+  readonly draftTokensMax: number;
+  readonly reachMin: number;
+}
+
+export interface DraftPlans {
+  /** `suffix`: the suffix draft in full; behind guesses that are under way there is none. */
+  of(request: DraftRequest, suffix: Draft): DraftPlan;
+  /** Null where no model is likely to be asked next. */
+  preparation(request: PrepareRequest): Preparation | null;
+}
+
+export function createDraftPlans(models: readonly Drafter[], experience: Experience): DraftPlans {
+  /** The length that the policy fixes or the controller picks, and its price. */
+  function lengthFor(
+    { acceptance, length }: SourceExperience,
+    policy: DraftPolicy,
+    matchLength: number,
+    available: number,
+    draftMs: (length: number) => number,
+  ): LengthChoice {
+    const request = { matchLength, available, acceptance, roundMs: experience.roundMs, draftMs };
+    if (policy.draftLength === 'auto') return length.choose(request);
+    const fixed = Math.min(available, policy.draftLength);
+    return { length: fixed, msPerToken: pricesByLength(request, fixed)[fixed]! };
+  }
+
+  /** What a session asks for behind guesses that are under way: models go on, copies were made in full. */
+  function planAhead(request: DraftRequest): DraftPlan {
+    const policy = request.policy ?? autoPolicy;
+    const session = experience.of(request.sequence);
+    const offers = pipelinedOffers(request, session, policy);
+    const nothing = { suffix: emptyDraft, suffixLength: 0, suffixMsPerToken: Infinity };
+    return { request, policy, session, ...nothing, asked: cheapestOf(offers) };
+  }
+
+  /** Frames flow: what counts is how many tokens come through before the first wrong one. */
+  function planPipelined(request: DraftRequest, suffix: Draft): DraftPlan {
+    const policy = request.policy ?? autoPolicy;
+    const session = experience.of(request.sequence);
+    const chances = session.ngram.acceptance.chances(matchBucket(suffix.matchLength));
+    let length = 0;
+    while (length < suffix.ids.length && reachOf(chances, length + 1) >= pipelinedReachMin) length += 1;
+    const flowing = { suffix, suffixLength: length, suffixMsPerToken: Infinity };
+    const plan = { request, policy, session, ...flowing, asked: null };
+    const offer = cheapestOf(pipelinedOffers(request, session, policy));
+    if (offer === null) return plan;
+    const copyMs = experience.roundMs(1) / runLength(chances, suffix.ids.length);
+    const asks =
+      policy.drafter !== 'auto' || offer.msPerToken < copyMs || offer.known.idleRounds >= retryRounds;
+    return asks ? { ...plan, asked: offer } : plan;
+  }
+
+  function pipelinedOffers(
+    { draftTokensMax, ahead }: DraftRequest,
+    session: SessionExperience,
+    policy: DraftPolicy,
+  ): ModelOffer[] {
+    const reachMin = pipelinedReachMin / (ahead?.reach ?? 1);
+    if (reachMin > 1) return [];
+    const length = Math.min(draftTokensMax, pipelinedChunk);
+    return models
+      .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
+      .map((model) => {
+        const known = session.models.get(model.name)!;
+        const run = runLength(known.acceptance.chances(0), comparedTokens);
+        const msPerToken = (experience.roundMs(1) + experience.modelDraftMs(model.name, length)) / run;
+        return { model, known, length, reachMin, msPerToken };
+      });
+  }
+
+  function planOf(request: DraftRequest, suffix: Draft): DraftPlan {
+    const policy = request.policy ?? autoPolicy;
+    const session = experience.of(request.sequence);
+    const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, () => 0);
+    const suffixPlan = { suffix, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
+    const plan = { request, policy, session, ...suffixPlan, asked: null };
+    const offers = models
+      .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
+      .map((model) => modelOffer(model, request, session, policy));
+    if (policy.drafter !== 'auto') return { ...plan, asked: offers[0] ?? null };
+    const best = cheapestOf(offers);
+    if (best === null) return plan;
+    const steadiness = session.current === best.model.name ? 1 + switchGain : 1 - switchGain;
+    const handicap = best.known.confident ? confidentHandicap : steadiness;
+    if (best.msPerToken < copy.msPerToken * handicap) return { ...plan, asked: best };
+    return { ...plan, asked: offers.find(({ known }) => known.idleRounds >= retryRounds) ?? null };
+  }
+
+  /** The draft that a model would be asked for, and its price. */
+  function modelOffer(
+    model: Drafter,
+    { draftTokensMax }: Pick<DraftRequest, 'draftTokensMax'>,
+    session: SessionExperience,
+    policy: DraftPolicy,
+  ): ModelOffer {
+    const known = session.models.get(model.name)!;
+    const available = Math.min(draftTokensMax, draftTokensLimit);
+    const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
+    const choice = lengthFor(known, policy, 0, available, draftMs);
+    const { drafted, committed } = known.yield;
+    const msPerToken = (experience.roundMs(drafted + 1) + draftMs(drafted)) / committed;
+    const pays = choice.length > 0 || msPerToken < experience.roundMs(1);
+    if (policy.draftLength !== 'auto' || !known.confident || !pays) {
+      return { model, known, ...choice, reachMin: 0 };
+    }
+    // It decides itself where to stop: where one more token costs more than the chance that it counts is worth.
+    const tokenMs = experience.roundMs(2) - experience.roundMs(1) + draftMs(2) - draftMs(1);
+    return {
+      model,
+      known,
+      length: Math.min(available, confidentLengthMax),
+      msPerToken,
+      reachMin: tokenMs / msPerToken,
+    };
+  }
+
+  return {
+    of(request, suffix) {
+      if (request.ahead !== undefined) return planAhead(request);
+      return mayFlow(request) ? planPipelined(request, suffix) : planOf(request, suffix);
+    },
+    preparation(request) {
+      const { sequence, draftTokensMax, policy = autoPolicy } = request;
+      const session = experience.of(sequence);
+      const usual = models.filter(
+        ({ name }) =>
+          policy.drafter === name ||
+          (policy.drafter === 'auto' && session.models.get(name)!.idleRounds < preparedIdleRoundsMax),
+      );
+      if (policy.draftLength !== 'auto') {
+        const [model] = usual;
+        const length = Math.min(policy.draftLength, draftTokensMax);
+        return model === undefined || length === 0 ? null : { model, draftTokensMax: length, reachMin: 0 };
+      }
+      const best = cheapestOf(usual.map((model) => modelOffer(model, request, session, policy)));
+      if (best === null || best.length === 0) return null;
+      const reachMin = mayFlow(request) ? pipelinedReachMin : best.reachMin;
+      return { model: best.model, draftTokensMax, reachMin };
+    },
+  };
+}
+
+/** A fixed length is that of one draft, whether it travels in one frame or in several. */
+export function mayFlow({ pipelined = false, policy = autoPolicy }: DraftRequest): boolean {
+  return pipelined && policy.draftLength === 'auto';
+}
+
+function cheapestOf(offers: readonly ModelOffer[]): ModelOffer | null {
+  return offers.reduce<ModelOffer | null>(
+    (least, offer) => (least === null || offer.msPerToken < least.msPerToken ? offer : least),
+    null,
+  );
+}
+
+/** Tokens that a run of guesses is expected to commit: those before the first wrong one, and the target's own. */
+function runLength(chances: Float64Array, available: number): number {
+  let tokens = 1;
+  for (let length = 1; length <= Math.min(available, comparedTokens); length++)
+    tokens += reachOf(chances, length);
+  return tokens;
+}
