@@ -1,0 +1,315 @@
+/**
+ * What happens to one session while it is served: opening it on the ring, asking for drafts, sending them as frames,
+ * taking over what comes back. Events only post notes; the step loop (scheduler.ts) hands them back one by one and
+ * decides when a session opens and when it may draft.
+ */
+import type { LogprobRows } from '../../shards/logprobs.ts';
+import type { Draft, Drafter, DraftRequest } from '../drafting/drafter.ts';
+import { emptyDraft, withoutFirst } from '../drafting/drafter.ts';
+import { GatewayError } from '../errors.ts';
+import { Flight } from './flight.ts';
+import type { SessionView } from './plan.ts';
+import type { PrefixCache } from './prefix-cache.ts';
+import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
+import type { RingCosts } from './ring-costs.ts';
+import { RoundTally } from './round-tally.ts';
+import type { FinishReason, Session } from './session.ts';
+import { countLeniency, countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
+import { followingSlices, openingSlices, sliceRows } from './slices.ts';
+
+/** An answer may take an hour on the ring; after that its caches are more use to others. */
+const sessionTimeMaxMs = 3_600_000;
+
+/** Gaps in a row before a session is given up: each worker of a ring may have lost its rows once. */
+const gapsMax = 64;
+
+/** What events leave for the loop. */
+export type Note =
+  | { readonly type: 'verdict'; readonly verdict: RingVerdict }
+  | { readonly type: 'draft'; readonly made: DraftInMaking; readonly draft: Draft }
+  | { readonly type: 'scores'; readonly position: number; readonly logprobs: LogprobRows }
+  | { readonly type: 'gap'; readonly gap: RingGap }
+  | { readonly type: 'error'; readonly error: unknown }
+  | { readonly type: 'cancel' };
+
+/** How a session ends. */
+export interface Ending {
+  readonly outcome: FinishReason | 'failed' | 'cancelled';
+  readonly error: unknown;
+}
+
+interface DraftInMaking {
+  readonly abort: AbortController;
+  /** Tokens, final and assumed, that it goes on after. */
+  readonly contextLength: number;
+}
+
+/** What all sessions share. */
+export interface RunOptions {
+  readonly ring: Ring;
+  readonly drafter: Drafter;
+  readonly costs: RingCosts;
+  readonly prefixes: PrefixCache;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+  /** Leaves a note for the loop. */
+  readonly post: (run: SessionRun, note: Note) => void;
+  /** Frames that one session may have under way, as of the last plan. */
+  readonly window: () => number;
+  readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
+}
+
+export class SessionRun {
+  readonly session: Session;
+  readonly stats: SessionStats;
+  private readonly options: RunOptions;
+  private readonly abort = new AbortController();
+  private readonly tally = new RoundTally();
+  private readonly flight = new Flight();
+  private stream: RingStream | null = null;
+  /** The session whose prefill this one waits for, to start from its rows. */
+  awaited: Session | null = null;
+  /** The draft that is being made; null if none is. */
+  private drafting: DraftInMaking | null = null;
+  /** The drafters had nothing to add to what is under way; asked again after the next verdict. */
+  private exhausted = false;
+  /** Gaps since the last verdict. */
+  private gaps = 0;
+  private readonly onAbort = (): void => this.options.post(this, { type: 'cancel' });
+
+  constructor(session: Session, options: RunOptions) {
+    this.session = session;
+    this.options = options;
+    this.stats = newSessionStats(options.now());
+    const { signal } = session.request;
+    signal.addEventListener('abort', this.onAbort, { once: true });
+    if (signal.aborted) this.onAbort();
+  }
+
+  view(): SessionView {
+    const { session } = this;
+    return {
+      id: session.id,
+      status: session.status,
+      busy: this.drafting !== null || this.exhausted || this.awaited?.status === 'prefill',
+      frames: this.flight.length,
+      pipelined: this.isPipelined(),
+      backlogTokens: session.request.sink.backlogTokens(),
+    };
+  }
+
+  /** A fixed draft length is one round's; frames behind it would make it longer. */
+  private isPipelined(): boolean {
+    const { request } = this.session;
+    const { rounds = 'auto' } = request.speculation;
+    // The first guess of a frame behind others is right only if it equals the bonus token; rejection sampling loses by it.
+    const byEquality = request.tail?.verification?.mode !== 'rejection';
+    return rounds === 'async' || (rounds === 'auto' && byEquality && this.options.costs.pipeliningPays());
+  }
+
+  /** Puts the session on the ring and its prompt under way. */
+  open(): Ending | null {
+    const { ring, drafter, prefixes, now, post } = this.options;
+    const { session } = this;
+    const { request } = session;
+    const adopt = request.scorePrompt === true ? null : prefixes.find(session.owner, session.tokens);
+    try {
+      this.stream = ring.open(
+        {
+          session: session.id,
+          tail: {
+            sampling: request.sampling,
+            promptLength: session.promptLength,
+            eosIds: request.eosIds,
+            minTokens: request.minTokens,
+            ignoreEos: request.ignoreEos,
+            ...request.tail,
+          },
+          adopt,
+          remainingMs: sessionTimeMaxMs,
+        },
+        {
+          onVerdict: (verdict) => post(this, { type: 'verdict', verdict }),
+          onScores: (position, logprobs) => post(this, { type: 'scores', position, logprobs }),
+          onGap: (gap) => post(this, { type: 'gap', gap }),
+          onError: (error) => post(this, { type: 'error', error }),
+        },
+      );
+    } catch (error) {
+      return { outcome: 'failed', error };
+    }
+    this.stats.startedMs = now();
+    session.status = 'prefill';
+    session.adopt(adopt?.length ?? 0);
+    prefixes.begin(session.id, session.owner, session.tokens, adopt?.length ?? 0);
+    this.stats.cachedTokens = adopt?.length ?? 0;
+    for (const frame of session.prefillFrames()) this.stream.forward(frame);
+    drafter.open(session, request.speculation);
+    return this.startAnswer();
+  }
+
+  /** Behind the prompt: the first round, or the end where only scores are wanted. */
+  private startAnswer(): Ending | null {
+    if (this.session.request.maxTokens > 0) this.startDraft();
+    else if (!this.session.awaitsScores) return { outcome: 'length', error: null };
+    return null;
+  }
+
+  settle(note: Note): Ending | null {
+    if (note.type === 'verdict') return this.settleVerdict(note.verdict);
+    if (note.type === 'scores') return this.settleScores(note.position, note.logprobs);
+    if (note.type === 'gap') return this.resume(note.gap);
+    if (note.type === 'error') return { outcome: 'failed', error: note.error };
+    if (note.type === 'cancel') return { outcome: 'cancelled', error: null };
+    this.sendDraft(note.made, note.draft);
+    return null;
+  }
+
+  /** Asks for a draft: of a new round, or to go on behind what is under way. */
+  startDraft(): void {
+    const { drafter, post } = this.options;
+    const { session, flight } = this;
+    const ids = flight.assumedIds();
+    const made = { abort: new AbortController(), contextLength: session.tokens.length + ids.length };
+    this.drafting = made;
+    const request: DraftRequest = {
+      sequence: session,
+      draftTokensMax: session.draftTokensMax - ids.length,
+      policy: session.request.speculation,
+      pipelined: this.options.window() > 1 && this.isPipelined(),
+      ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
+    };
+    drafter.draft([request], AbortSignal.any([this.abort.signal, made.abort.signal])).then(
+      ([draft]) => post(this, { type: 'draft', made, draft: draft ?? emptyDraft }),
+      // A drafter only rejects when aborted; a guess that never comes is no reason to lose an answer.
+      () => post(this, { type: 'draft', made, draft: emptyDraft }),
+    );
+  }
+
+  private sendDraft(made: DraftInMaking, written: Draft): void {
+    const { ring, costs, now } = this.options;
+    const { session, flight, stream } = this;
+    if (this.drafting !== made) return; // made for an epoch that has ended since
+    this.drafting = null;
+    const draft = this.inTime(made, written);
+    if (draft === null) {
+      this.startDraft();
+      return;
+    }
+    const behind = flight.length > 0;
+    if (behind && draft.ids.length === 0) {
+      this.exhausted = true;
+      return;
+    }
+    const window = this.options.window();
+    const room = window > 1 && this.isPipelined() ? Math.max(1, window - flight.length) : 1;
+    const rows = sliceRows(draft.ids.length, ring.stages(), costs.stage());
+    const counts = behind
+      ? followingSlices(draft.ids.length, rows, room)
+      : openingSlices(draft.ids.length, rows, room);
+    let from = 0;
+    for (const count of counts) {
+      const guesses = draft.ids.subarray(from, from + count);
+      const probs = draft.probs?.slice(from, from + count) ?? null;
+      const first = flight.length === 0;
+      const frame = first ? session.roundFrame(guesses, probs) : session.followingFrame(guesses, probs);
+      const opening = first && session.status === 'prefill';
+      flight.push({ frame, draft, continues: !first, sentMs: now(), opening, alone: first });
+      stream!.forward(frame);
+      from += count;
+    }
+    this.tally.begin(now());
+  }
+
+  /**
+   * While a draft was made behind frames, the last of them may have come back and brought its bonus token: the draft
+   * is good if that is its first guess. Null if it is not.
+   */
+  private inTime({ contextLength }: DraftInMaking, draft: Draft): Draft | null {
+    const { tokens } = this.session;
+    const late = tokens.length > contextLength;
+    if (!late || draft.ids.length === 0) return draft;
+    return draft.ids[0] === tokens[contextLength] ? withoutFirst(draft) : null;
+  }
+
+  /** A worker no longer holds what a frame stands on: everything from there on is sent again, in a new epoch. */
+  private resume(gap: RingGap): Ending | null {
+    const { session, stats } = this;
+    if (!session.resumeFrom(gap)) return null;
+    if (this.gaps === gapsMax) {
+      const message = 'A shard of the model keeps losing this answer. Send the request again.';
+      return { outcome: 'failed', error: new GatewayError('shard_lost', message) };
+    }
+    this.gaps += 1;
+    stats.cachedTokens = Math.min(stats.cachedTokens, gap.length);
+    this.abandon();
+    for (const frame of session.prefillFrames()) this.stream!.forward(frame);
+    this.startDraft();
+    return null;
+  }
+
+  /** What is under way and what is being drafted behind it no longer counts. */
+  private abandon(): void {
+    this.flight.clear();
+    this.drafting?.abort.abort();
+    this.drafting = null;
+    this.exhausted = false;
+  }
+
+  private settleScores(position: number, logprobs: LogprobRows): Ending | null {
+    const { session } = this;
+    session.settleScores(position, logprobs);
+    const done = session.request.maxTokens === 0 && !session.awaitsScores;
+    return done ? { outcome: 'length', error: null } : null;
+  }
+
+  private settleVerdict({ round, verdict, stages }: RingVerdict): Ending | null {
+    const { drafter, costs, prefixes, now, onRound } = this.options;
+    const { session, stats, flight, tally } = this;
+    const settlement = flight.settle(round, verdict);
+    if (settlement === null) return null; // a late answer to a frame that no longer counts
+    const { settled, judged, alive } = settlement;
+    countLeniency(stats, verdict);
+    this.gaps = 0;
+    if (alive) this.exhausted = false;
+    else this.abandon();
+    if (session.outputLength === 0) {
+      stats.firstTokenMs = now();
+      prefixes.ready(session.id);
+    }
+    const before = session.outputLength;
+    const reason = session.settle(verdict, alive);
+    tally.add(settled, { nowMs: now(), stages, committed: session.outputLength - before });
+    costs.observe(settled, { nowMs: now(), stages });
+    for (const { draft, verdict: whole } of judged) {
+      const record = tally.conclude(draft, whole, now(), this.stream!.linkBytes());
+      stats.rounds.push(record);
+      countPrediction(stats, draft, whole);
+      drafter.observe(session, { draft, verdict: whole, ...tally.takeRoundTime() });
+      onRound?.(session, record);
+    }
+    if (flight.length === 0) tally.rest();
+    return reason === null ? null : { outcome: reason, error: null };
+  }
+
+  /** Leaves the ring and tells the sink. */
+  end({ outcome, error }: Ending): void {
+    const { drafter, prefixes, now } = this.options;
+    const { session, stats } = this;
+    const { sink, signal } = session.request;
+    signal.removeEventListener('abort', this.onAbort);
+    this.abort.abort();
+    stats.finishedMs = now();
+    if (session.status !== 'waiting') drafter.close(session);
+    const complete = outcome === 'stop' || outcome === 'length';
+    session.status = complete ? 'finished' : 'failed';
+    this.stream?.close(complete ? 'keep' : 'free');
+    if (complete) {
+      prefixes.keep(session.id, session.tokens);
+      sink.end(outcome, stats);
+    } else {
+      prefixes.drop(session.id);
+      sink.fail(error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'));
+    }
+  }
+}
