@@ -22,7 +22,10 @@ const tokenFields = {
   bytes: Type.Union([Type.Array(Type.Integer()), Type.Null()]),
 };
 
-const TokenBody = Type.Object({ ...tokenFields, top_logprobs: Type.Array(Type.Object(tokenFields)) });
+const TokenBody = Type.Object(
+  { ...tokenFields, top_logprobs: Type.Array(Type.Object(tokenFields)) },
+  { title: 'TokenLogprob', description: 'A token, how likely it was, and the likeliest in its place.' },
+);
 
 export const ChatLogprobs = Type.Union([
   Type.Object({ content: Type.Array(TokenBody), refusal: Type.Null() }),

@@ -57,17 +57,25 @@ export const TextRequest = Type.Object(
     ),
     user: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
   },
-  { description: 'Other fields are ignored, or refused where they would change the answer.' },
+  {
+    title: 'CompletionRequest',
+    description:
+      'Prompts to go on with. Other fields are ignored, or refused where they would change the answer.',
+    examples: [{ model: 'smollm2-135m-instruct', prompt: 'Once upon a time', max_tokens: 32 }],
+  },
 );
 
 export type TextRequestBody = Static<typeof TextRequest>;
 
-const TextLogprobs = Type.Object({
-  tokens: Type.Array(Type.String()),
-  token_logprobs: Type.Array(Type.Union([Type.Number(), Type.Null()])),
-  top_logprobs: Type.Array(Type.Union([Type.Record(Type.String(), Type.Number()), Type.Null()])),
-  text_offset: Type.Array(Type.Integer({ description: 'In code points.' })),
-});
+const TextLogprobs = Type.Object(
+  {
+    tokens: Type.Array(Type.String()),
+    token_logprobs: Type.Array(Type.Union([Type.Number(), Type.Null()])),
+    top_logprobs: Type.Array(Type.Union([Type.Record(Type.String(), Type.Number()), Type.Null()])),
+    text_offset: Type.Array(Type.Integer({ description: 'In code points.' })),
+  },
+  { title: 'CompletionLogprobs', description: 'Log-probabilities as parallel lists.' },
+);
 
 export type TextLogprobsBody = Static<typeof TextLogprobs>;
 
@@ -88,20 +96,26 @@ const choice = {
   metrics: Type.Optional(MetricsBody),
 };
 
-export const TextCompletion = Type.Object({
-  ...head,
-  choices: Type.Array(Type.Object({ ...choice, finish_reason: Type.Enum(['stop', 'length']) })),
-  usage: UsageBody,
-});
+export const TextCompletion = Type.Object(
+  {
+    ...head,
+    choices: Type.Array(Type.Object({ ...choice, finish_reason: Type.Enum(['stop', 'length']) })),
+    usage: UsageBody,
+  },
+  { title: 'Completion', description: 'Prompts gone on with.' },
+);
 
 export type TextCompletionBody = Static<typeof TextCompletion>;
 
-export const TextChunk = Type.Object({
-  ...head,
-  choices: Type.Array(
-    Type.Object({ ...choice, finish_reason: Type.Union([Type.Enum(['stop', 'length']), Type.Null()]) }),
-  ),
-  usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
-});
+export const TextChunk = Type.Object(
+  {
+    ...head,
+    choices: Type.Array(
+      Type.Object({ ...choice, finish_reason: Type.Union([Type.Enum(['stop', 'length']), Type.Null()]) }),
+    ),
+    usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
+  },
+  { title: 'CompletionChunk', description: 'A piece of a streamed completion.' },
+);
 
 export type TextChunkBody = Static<typeof TextChunk>;

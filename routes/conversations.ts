@@ -15,7 +15,7 @@ import {
 } from './conversation-schemas.ts';
 import { ItemPage, itemPage, PageQuery } from './item-page.ts';
 import { readItems } from './response-items.ts';
-import { Id, type InputItemBody, ItemBody } from './response-schemas.ts';
+import { type InputItemBody, ItemBody, idOf } from './response-schemas.ts';
 import { ErrorBody } from './schemas.ts';
 
 export interface ConversationRoutesOptions {
@@ -26,8 +26,8 @@ export interface ConversationRoutesOptions {
 }
 
 const tags = ['conversations'];
-const params = Type.Object({ id: Id });
-const itemParams = Type.Object({ id: Id, item: Id });
+const params = Type.Object({ id: idOf('conversation') });
+const itemParams = Type.Object({ id: idOf('conversation'), item: idOf('item') });
 const errors = { '4xx': ErrorBody, '5xx': ErrorBody };
 
 export async function conversationRoutes(

@@ -34,7 +34,11 @@ const StructuredOutputs = Type.Object(
     ),
     grammar: optional(Type.String({ maxLength: textCharsMax }), "XGrammar's EBNF with the rule `root`."),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    title: 'StructuredOutputs',
+    description: 'What the answer must look like, as vLLM takes it.',
+  },
 );
 
 export const formatFields = {

@@ -22,13 +22,16 @@ export const PageQuery = Type.Object({
   order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'Default desc, the newest first.' })),
 });
 
-export const ItemPage = Type.Object({
-  object: Type.Literal('list'),
-  data: Type.Array(ItemBody),
-  first_id: nullable(Type.String()),
-  last_id: nullable(Type.String()),
-  has_more: Type.Boolean(),
-});
+export const ItemPage = Type.Object(
+  {
+    object: Type.Literal('list'),
+    data: Type.Array(ItemBody),
+    first_id: nullable(Type.String()),
+    last_id: nullable(Type.String()),
+    has_more: Type.Boolean(),
+  },
+  { title: 'ItemList', description: 'One page of items.' },
+);
 
 /** `items` are in the order in which they came about. Throws invalid_request for a cursor that is not among them. */
 export function itemPage(items: readonly Item[], query: Static<typeof PageQuery>) {

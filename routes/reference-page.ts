@@ -133,13 +133,12 @@ function parameterList(parameters: readonly Parameter[]): string {
   return `<details open><summary>Parameters</summary><dl>${terms.join('')}</dl></details>`;
 }
 
-function bodyDetails(label: string, { description, content = {} }: Body): string {
-  const shown = description === 'Default Response' ? '' : (description ?? '');
+function bodyDetails(label: string, { description = '', content = {} }: Body): string {
   const kinds = Object.entries(content).map(([type, { schema = {} }]) => {
     const about = schema.description === undefined ? '' : `<p>${marked(schema.description)}</p>`;
     return `<p><code>${escaped(type)}</code> <span class="dim">${escaped(typeOf(schema))}</span></p>${about}${inner(schema, 0)}`;
   });
-  const heading = `<code>${escaped(label)}</code> ${marked(shown)}`;
+  const heading = `<code>${escaped(label)}</code> ${marked(description)}`;
   return `<details><summary>${heading}</summary>${kinds.join('')}</details>`;
 }
 

@@ -1,6 +1,7 @@
 /** `/docs`: the reference of this API to read; `/openapi.json`: the same for programs. Made once, when first asked for. */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { type ApiDocument, inlineReferences } from './api-document.ts';
 import { type ReferenceDocument, renderReference } from './reference-page.ts';
 
 /** Nothing but the page's own style may load. */
@@ -17,7 +18,7 @@ export async function referenceRoutes(app: FastifyInstance): Promise<void> {
         operationId: 'getDocument',
         summary: 'This API as an OpenAPI document',
         tags,
-        response: { 200: Type.Object({}, { additionalProperties: true }) },
+        response: { 200: Type.Object({}, { additionalProperties: true, description: 'OpenAPI 3.1.' }) },
       },
     },
     async () => app.swagger(),
@@ -34,8 +35,8 @@ export async function referenceRoutes(app: FastifyInstance): Promise<void> {
       },
     },
     async (_request, reply) => {
-      // Through JSON: what programs get is what people read.
-      page ??= renderReference(JSON.parse(JSON.stringify(app.swagger())) as ReferenceDocument);
+      const document = app.swagger() as unknown as ApiDocument;
+      page ??= renderReference(inlineReferences(document) as unknown as ReferenceDocument);
       reply.type('text/html; charset=utf-8').header('content-security-policy', policy);
       return page;
     },

@@ -13,16 +13,25 @@ export const idCharsMax = 128;
 /** Far above what a chat has; the body's own limit is met first by any real text. */
 const itemsMax = 10_000;
 
-export const Id = Type.String({ minLength: 1, maxLength: idCharsMax });
+/** As a step of a URL. */
+export const idOf = (what: string) =>
+  Type.String({ minLength: 1, maxLength: idCharsMax, description: `Id of the ${what}.` });
+
+const Id = Type.String({ minLength: 1, maxLength: idCharsMax });
 
 export const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
   Type.Union([schema, Type.Null()]);
 
-const ContentPart = Type.Object({
-  type: Type.String({ description: '`input_text`, `output_text`, `refusal`; images and files are refused.' }),
-  text: Type.Optional(Type.String()),
-  refusal: Type.Optional(Type.String()),
-});
+const ContentPart = Type.Object(
+  {
+    type: Type.String({
+      description: '`input_text`, `output_text`, `refusal`; images and files are refused.',
+    }),
+    text: Type.Optional(Type.String()),
+    refusal: Type.Optional(Type.String()),
+  },
+  { title: 'InputPart', description: 'A part of the content of an item.' },
+);
 
 const Content = Type.Union([Type.String(), Type.Array(ContentPart)]);
 
@@ -40,6 +49,7 @@ export const InputItemBody = Type.Object(
     output: Type.Optional(Content),
   },
   {
+    title: 'InputItem',
     description:
       'A message, a call or its output, a reasoning or compaction item, or a reference to an item that is stored.',
   },
@@ -115,97 +125,142 @@ export const ResponseRequest = Type.Object(
     prediction,
     ...sampling,
   },
-  { description: 'Other fields of OpenAI are ignored, or refused where they would change the answer.' },
+  {
+    title: 'ResponseRequest',
+    description:
+      'An input to answer. Other fields of OpenAI are ignored, or refused where they would change the answer.',
+    examples: [
+      { model: 'smollm2-135m-instruct', input: 'Why is the sky blue?', max_output_tokens: 100 },
+      {
+        model: 'smollm2-135m-instruct',
+        input: [{ role: 'user', content: 'And at night?' }],
+        previous_response_id: 'resp_0123456789abcdef',
+        stream: true,
+      },
+    ],
+  },
 );
 
 export type ResponseRequestBody = Static<typeof ResponseRequest>;
 
-export const InputTokensRequest = Type.Object({
-  ...contextFields,
-  conversation: ResponseRequest.properties.conversation,
-  text: ResponseRequest.properties.text,
-  reasoning: ResponseRequest.properties.reasoning,
-  ...responseToolFields,
-  truncation: ResponseRequest.properties.truncation,
+export const InputTokensRequest = Type.Object(
+  {
+    ...contextFields,
+    conversation: ResponseRequest.properties.conversation,
+    text: ResponseRequest.properties.text,
+    reasoning: ResponseRequest.properties.reasoning,
+    ...responseToolFields,
+    truncation: ResponseRequest.properties.truncation,
+  },
+  {
+    title: 'InputTokensRequest',
+    description: 'What would be sent.',
+    examples: [{ model: 'smollm2-135m-instruct', input: 'Why is the sky blue?' }],
+  },
+);
+
+export const CompactRequest = Type.Object(contextFields, {
+  title: 'CompactRequest',
+  description: 'A conversation to summarise.',
+  examples: [{ model: 'smollm2-135m-instruct', previous_response_id: 'resp_0123456789abcdef' }],
 });
 
-export const CompactRequest = Type.Object(contextFields);
+export const InputTokens = Type.Object(
+  {
+    object: Type.Literal('response.input_tokens'),
+    input_tokens: Type.Integer(),
+  },
+  { title: 'InputTokens', description: 'The count.' },
+);
 
-export const InputTokens = Type.Object({
-  object: Type.Literal('response.input_tokens'),
-  input_tokens: Type.Integer(),
-});
+export const ItemBody = Type.Object(
+  { id: Type.String(), type: Type.String() },
+  { title: 'Item', description: 'An item; its further fields are those of its type, as at OpenAI.' },
+);
 
-export const ItemBody = Type.Object({ id: Type.String(), type: Type.String() }, { description: 'An item.' });
+const ResponseUsageBody = Type.Object(
+  {
+    input_tokens: Type.Integer(),
+    input_tokens_details: Type.Object({ cached_tokens: Type.Integer(), cache_write_tokens: Type.Integer() }),
+    output_tokens: Type.Integer(),
+    output_tokens_details: Type.Object({ reasoning_tokens: Type.Integer() }),
+    total_tokens: Type.Integer(),
+  },
+  { title: 'ResponseUsage', description: 'Tokens of input and output.' },
+);
 
-const ResponseUsageBody = Type.Object({
-  input_tokens: Type.Integer(),
-  input_tokens_details: Type.Object({ cached_tokens: Type.Integer(), cache_write_tokens: Type.Integer() }),
-  output_tokens: Type.Integer(),
-  output_tokens_details: Type.Object({ reasoning_tokens: Type.Integer() }),
-  total_tokens: Type.Integer(),
-});
-
-export const ResponseShape = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('response'),
-  created_at: Type.Integer({ description: 'Seconds since 1970.' }),
-  completed_at: nullable(Type.Integer()),
-  status: Type.Enum(['queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled']),
-  error: nullable(Type.Object({ code: Type.String(), message: Type.String() })),
-  incomplete_details: nullable(Type.Object({ reason: Type.String() })),
-  model: Type.String(),
-  output: Type.Array(ItemBody),
-  usage: nullable(ResponseUsageBody),
-  instructions: nullable(Type.String()),
-  previous_response_id: nullable(Type.String()),
-  conversation: nullable(Type.Object({ id: Type.String() })),
-  background: Type.Boolean(),
-  store: Type.Boolean(),
-  max_output_tokens: nullable(Type.Integer()),
-  max_tool_calls: nullable(Type.Integer()),
-  temperature: Type.Number(),
-  top_p: Type.Number(),
-  top_logprobs: Type.Integer(),
-  presence_penalty: Type.Number(),
-  frequency_penalty: Type.Number(),
-  truncation: Type.Enum(['auto', 'disabled']),
-  parallel_tool_calls: Type.Boolean(),
-  tool_choice: Type.Unknown(),
-  tools: Type.Array(Type.Unknown()),
-  text: Type.Object({ format: Type.Object({ type: Type.String() }), verbosity: Type.String() }),
-  reasoning: Type.Object({ effort: nullable(Type.String()), summary: nullable(Type.String()) }),
-  service_tier: Type.String(),
-  metadata: Metadata,
-  safety_identifier: nullable(Type.String()),
-  prompt_cache_key: nullable(Type.String()),
-  user: nullable(Type.String()),
-  access_programs: Type.Null(),
-  prompt: Type.Null(),
-  metrics: Type.Optional(MetricsBody),
-});
+export const ResponseShape = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('response'),
+    created_at: Type.Integer({ description: 'Seconds since 1970.' }),
+    completed_at: nullable(Type.Integer()),
+    status: Type.Enum(['queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled']),
+    error: nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+    incomplete_details: nullable(Type.Object({ reason: Type.String() })),
+    model: Type.String(),
+    output: Type.Array(ItemBody),
+    usage: nullable(ResponseUsageBody),
+    instructions: nullable(Type.String()),
+    previous_response_id: nullable(Type.String()),
+    conversation: nullable(Type.Object({ id: Type.String() })),
+    background: Type.Boolean(),
+    store: Type.Boolean(),
+    max_output_tokens: nullable(Type.Integer()),
+    max_tool_calls: nullable(Type.Integer()),
+    temperature: Type.Number(),
+    top_p: Type.Number(),
+    top_logprobs: Type.Integer(),
+    presence_penalty: Type.Number(),
+    frequency_penalty: Type.Number(),
+    truncation: Type.Enum(['auto', 'disabled']),
+    parallel_tool_calls: Type.Boolean(),
+    tool_choice: Type.Unknown(),
+    tools: Type.Array(Type.Unknown()),
+    text: Type.Object({ format: Type.Object({ type: Type.String() }), verbosity: Type.String() }),
+    reasoning: Type.Object({ effort: nullable(Type.String()), summary: nullable(Type.String()) }),
+    service_tier: Type.String(),
+    metadata: Metadata,
+    safety_identifier: nullable(Type.String()),
+    prompt_cache_key: nullable(Type.String()),
+    user: nullable(Type.String()),
+    access_programs: Type.Null(),
+    prompt: Type.Null(),
+    metrics: Type.Optional(MetricsBody),
+  },
+  { title: 'Response', description: 'A response, every key there.' },
+);
 
 /** The domain's own type; tests hold answers against the shape. */
 export const ResponseBody = Type.Unsafe<ResponseObject>(ResponseShape);
 
 export const ResponseEventBody = Type.Object(
   { type: Type.String(), sequence_number: Type.Integer() },
-  { description: 'An event; its further fields are those of its type, as at OpenAI.' },
+  {
+    title: 'ResponseEvent',
+    description: 'An event; its further fields are those of its type, as at OpenAI.',
+  },
 );
 
-export const DeletedResponse = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('response'),
-  deleted: Type.Literal(true),
-});
+export const DeletedResponse = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('response'),
+    deleted: Type.Literal(true),
+  },
+  { title: 'DeletedResponse', description: 'The response is gone.' },
+);
 
-export const CompactedBody = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('response.compaction'),
-  created_at: Type.Integer(),
-  output: Type.Array(ItemBody),
-  usage: ResponseUsageBody,
-});
+export const CompactedBody = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('response.compaction'),
+    created_at: Type.Integer(),
+    output: Type.Array(ItemBody),
+    usage: ResponseUsageBody,
+  },
+  { title: 'Compaction', description: 'What stands for the conversation.' },
+);
 
 /** Query strings are text. */
 export const RetrieveQuery = Type.Object({

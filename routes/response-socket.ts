@@ -75,8 +75,14 @@ export async function responseSocketRoutes(
     schema: {
       operationId: 'connectResponses',
       summary: 'Upgrade to a WebSocket: `response.create` in, the events of responses out',
+      description:
+        'Each message of the client is a `response.create` (the body of a POST without `stream` and `background`, and ' +
+        '`stream_id` to name a lane); each of the server is an event of a response, or `error`.',
       tags: ['responses'],
-      response: { '4xx': ErrorBody, '5xx': ErrorBody },
+      response: {
+        101: { type: 'null', description: 'The connection speaks WebSocket from here on.' },
+        default: ErrorBody,
+      },
     },
     preHandler: async (request) => {
       if (request.ws) checkUpgrade(request);

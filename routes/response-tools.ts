@@ -13,13 +13,16 @@ const NamedTool = Type.Object({ type: Type.Literal('function'), name: Name });
 /** OpenAI's bound; the prompt's length is the real one. */
 const toolsMax = 128;
 
-const Tool = Type.Object({
-  type: Type.String({ description: 'Only `function`.' }),
-  name: Type.Optional(Name),
-  description: optional(Type.String(), 'Shown to the model.'),
-  parameters: optional(Type.Record(Type.String(), Type.Unknown()), 'JSON Schema of the arguments.'),
-  strict: optional(Type.Boolean(), 'Arguments follow the schema, or the request is refused.'),
-});
+const Tool = Type.Object(
+  {
+    type: Type.String({ description: 'Only `function`.' }),
+    name: Type.Optional(Name),
+    description: optional(Type.String(), 'Shown to the model.'),
+    parameters: optional(Type.Record(Type.String(), Type.Unknown()), 'JSON Schema of the arguments.'),
+    strict: optional(Type.Boolean(), 'Arguments follow the schema, or the request is refused.'),
+  },
+  { title: 'ResponseTool', description: 'A function that the model may call.' },
+);
 
 export const responseToolFields = {
   tools: optional(Type.Array(Tool, { maxItems: toolsMax }), 'Functions that the model may call.'),
@@ -27,11 +30,14 @@ export const responseToolFields = {
     Type.Union([
       Type.Enum(['none', 'auto', 'required']),
       NamedTool,
-      Type.Object({
-        type: Type.Literal('allowed_tools'),
-        mode: Type.Enum(['auto', 'required']),
-        tools: Type.Array(NamedTool, { minItems: 1, maxItems: toolsMax }),
-      }),
+      Type.Object(
+        {
+          type: Type.Literal('allowed_tools'),
+          mode: Type.Enum(['auto', 'required']),
+          tools: Type.Array(NamedTool, { minItems: 1, maxItems: toolsMax }),
+        },
+        { title: 'AllowedTools', description: 'The functions among which to choose.' },
+      ),
     ]),
     'Default auto. `required` and a named function force a call.',
   ),
@@ -41,13 +47,16 @@ export const responseToolFields = {
 const ToolsBody = Type.Object(responseToolFields);
 type ToolsBody = Static<typeof ToolsBody>;
 
-export const TextFormat = Type.Object({
-  type: Type.Enum(['text', 'json_object', 'json_schema']),
-  name: Type.Optional(Name),
-  description: optional(Type.String(), 'For the reader; not shown to the model.'),
-  schema: optional(Type.Record(Type.String(), Type.Unknown()), 'Of json_schema.'),
-  strict: optional(Type.Boolean(), 'The answer follows the schema either way.'),
-});
+export const TextFormat = Type.Object(
+  {
+    type: Type.Enum(['text', 'json_object', 'json_schema']),
+    name: Type.Optional(Name),
+    description: optional(Type.String(), 'For the reader; not shown to the model.'),
+    schema: optional(Type.Record(Type.String(), Type.Unknown()), 'Of json_schema.'),
+    strict: optional(Type.Boolean(), 'The answer follows the schema either way.'),
+  },
+  { title: 'TextFormat', description: 'The form of a text.' },
+);
 
 export const structuredOutputs = formatFields.structured_outputs;
 

@@ -85,7 +85,7 @@ const Speculation = Type.Object(
     ),
     verification: optional(Verification, 'Which rule makes draft tokens final. Default coupled.'),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'Speculation', description: 'How to draft and verify.' },
 );
 
 export const samplingFields = {

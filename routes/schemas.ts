@@ -13,28 +13,34 @@ export const bodyBytesMax = 4 * 2 ** 20;
 
 const ContentPart = Type.Object(
   { type: Type.String(), text: Type.Optional(Type.String()), refusal: Type.Optional(Type.String()) },
-  { description: 'A part of type `text`; other types are refused.' },
+  { title: 'ContentPart', description: 'A part of type `text`; other types are refused.' },
 );
 
 const Content = Type.Union([Type.String(), Type.Array(ContentPart)]);
 
-const ToolCall = Type.Object({
-  id: Type.String(),
-  type: Type.Literal('function'),
-  function: Type.Object({
-    name: Type.String(),
-    arguments: Type.String({ description: 'JSON text.' }),
-  }),
-});
+const ToolCall = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.Literal('function'),
+    function: Type.Object({
+      name: Type.String(),
+      arguments: Type.String({ description: 'JSON text.' }),
+    }),
+  },
+  { title: 'ToolCall', description: 'A call of a function.' },
+);
 
-export const Message = Type.Object({
-  role: Type.Enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
-    description: '`developer` is `system`. `function` is refused; use `tool`.',
-  }),
-  content: Type.Optional(Type.Union([Content, Type.Null()])),
-  tool_calls: optional(Type.Array(ToolCall), "An assistant's calls."),
-  tool_call_id: optional(Type.String(), 'Which call a `tool` message answers.'),
-});
+export const Message = Type.Object(
+  {
+    role: Type.Enum(['developer', 'system', 'user', 'assistant', 'tool', 'function'], {
+      description: '`developer` is `system`. `function` is refused; use `tool`.',
+    }),
+    content: Type.Optional(Type.Union([Content, Type.Null()])),
+    tool_calls: optional(Type.Array(ToolCall), "An assistant's calls."),
+    tool_call_id: optional(Type.String(), 'Which call a `tool` message answers.'),
+  },
+  { title: 'ChatMessage', description: 'One message of a chat.' },
+);
 
 export type MessageBody = Static<typeof Message>;
 export type ContentBody = Static<typeof Content>;
@@ -48,6 +54,7 @@ const identifierCharsMax = 512;
 export const Metadata = Type.Record(Type.String(), Type.String({ maxLength: metadataValueCharsMax }), {
   maxProperties: metadataPairsMax,
   propertyNames: { maxLength: metadataKeyCharsMax },
+  title: 'Metadata',
   description: `At most ${metadataPairsMax} pairs of ${metadataKeyCharsMax} and ${metadataValueCharsMax} characters.`,
 });
 
@@ -93,22 +100,36 @@ export const ChatRequest = Type.Object(
       'Only `none`: the model answers without reasoning.',
     ),
   },
-  { description: 'Other fields of OpenAI are ignored, or refused where they would change the answer.' },
+  {
+    title: 'ChatRequest',
+    description:
+      'A chat to answer. Other fields of OpenAI are ignored, or refused where they would change the answer.',
+    examples: [
+      {
+        model: 'smollm2-135m-instruct',
+        messages: [{ role: 'user', content: 'Why is the sky blue?' }],
+        max_completion_tokens: 100,
+      },
+    ],
+  },
 );
 
 export type ChatRequestBody = Static<typeof ChatRequest>;
 
-export const UsageBody = Type.Object({
-  prompt_tokens: Type.Integer(),
-  completion_tokens: Type.Integer({ description: 'Output tokens, and rejected prediction tokens.' }),
-  total_tokens: Type.Integer(),
-  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
-  completion_tokens_details: Type.Object({
-    reasoning_tokens: Type.Integer(),
-    accepted_prediction_tokens: Type.Integer(),
-    rejected_prediction_tokens: Type.Integer(),
-  }),
-});
+export const UsageBody = Type.Object(
+  {
+    prompt_tokens: Type.Integer(),
+    completion_tokens: Type.Integer({ description: 'Output tokens, and rejected prediction tokens.' }),
+    total_tokens: Type.Integer(),
+    prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
+    completion_tokens_details: Type.Object({
+      reasoning_tokens: Type.Integer(),
+      accepted_prediction_tokens: Type.Integer(),
+      rejected_prediction_tokens: Type.Integer(),
+    }),
+  },
+  { title: 'Usage', description: 'Tokens of prompt and answer.' },
+);
 
 export type UsageBody = Static<typeof UsageBody>;
 
@@ -151,7 +172,10 @@ export const MetricsBody = Type.Object(
       }),
     ),
   },
-  { description: 'Extension: what the answer cost and gained; sent when the request had `speculation`.' },
+  {
+    title: 'Metrics',
+    description: 'Extension: what the answer cost and gained; sent when the request had `speculation`.',
+  },
 );
 
 export type MetricsBody = Static<typeof MetricsBody>;
@@ -160,99 +184,117 @@ const FinishReason = Type.Enum(['stop', 'length', 'tool_calls']);
 const ServiceTier = Type.Optional(Type.Literal('default'));
 const TokenIds = Type.Optional(Type.Array(Type.Integer()));
 
-export const ChatCompletion = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('chat.completion'),
-  created: Type.Integer({ description: 'Seconds since 1970.' }),
-  model: Type.String(),
-  system_fingerprint: Type.String({ description: 'Changes when a logit of the model may.' }),
-  choices: Type.Array(
-    Type.Object({
-      index: Type.Integer(),
-      message: Type.Object({
-        role: Type.Literal('assistant'),
-        content: Type.Union([Type.String(), Type.Null()]),
-        refusal: Type.Null(),
-        tool_calls: Type.Optional(Type.Array(ToolCall)),
+export const ChatCompletion = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('chat.completion'),
+    created: Type.Integer({ description: 'Seconds since 1970.' }),
+    model: Type.String(),
+    system_fingerprint: Type.String({ description: 'Changes when a logit of the model may.' }),
+    choices: Type.Array(
+      Type.Object({
+        index: Type.Integer(),
+        message: Type.Object({
+          role: Type.Literal('assistant'),
+          content: Type.Union([Type.String(), Type.Null()]),
+          refusal: Type.Null(),
+          tool_calls: Type.Optional(Type.Array(ToolCall)),
+        }),
+        logprobs: ChatLogprobs,
+        finish_reason: FinishReason,
+        token_ids: TokenIds,
+        metrics: Type.Optional(MetricsBody),
       }),
-      logprobs: ChatLogprobs,
-      finish_reason: FinishReason,
-      token_ids: TokenIds,
-      metrics: Type.Optional(MetricsBody),
-    }),
-  ),
-  usage: UsageBody,
-  service_tier: ServiceTier,
-  prompt_token_ids: TokenIds,
-  metrics: Type.Optional(MetricsBody),
-});
+    ),
+    usage: UsageBody,
+    service_tier: ServiceTier,
+    prompt_token_ids: TokenIds,
+    metrics: Type.Optional(MetricsBody),
+  },
+  { title: 'ChatCompletion', description: 'The answer to a chat.' },
+);
 
 export type ChatCompletionBody = Static<typeof ChatCompletion>;
 
-export const ChatChunk = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('chat.completion.chunk'),
-  created: Type.Integer(),
-  model: Type.String(),
-  system_fingerprint: Type.String(),
-  choices: Type.Array(
-    Type.Object({
-      index: Type.Integer(),
-      delta: Type.Object({
-        role: Type.Optional(Type.Literal('assistant')),
-        content: Type.Optional(Type.String()),
-        tool_calls: Type.Optional(
-          Type.Array(
-            Type.Object({
-              index: Type.Integer(),
-              id: Type.Optional(Type.String()),
-              type: Type.Optional(Type.Literal('function')),
-              function: Type.Object({
-                name: Type.Optional(Type.String()),
-                arguments: Type.String(),
+export const ChatChunk = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('chat.completion.chunk'),
+    created: Type.Integer(),
+    model: Type.String(),
+    system_fingerprint: Type.String(),
+    choices: Type.Array(
+      Type.Object({
+        index: Type.Integer(),
+        delta: Type.Object({
+          role: Type.Optional(Type.Literal('assistant')),
+          content: Type.Optional(Type.String()),
+          tool_calls: Type.Optional(
+            Type.Array(
+              Type.Object({
+                index: Type.Integer(),
+                id: Type.Optional(Type.String()),
+                type: Type.Optional(Type.Literal('function')),
+                function: Type.Object({
+                  name: Type.Optional(Type.String()),
+                  arguments: Type.String(),
+                }),
               }),
-            }),
+            ),
           ),
-        ),
+        }),
+        logprobs: ChatLogprobs,
+        finish_reason: Type.Union([FinishReason, Type.Null()]),
+        token_ids: TokenIds,
+        metrics: Type.Optional(MetricsBody),
       }),
-      logprobs: ChatLogprobs,
-      finish_reason: Type.Union([FinishReason, Type.Null()]),
-      token_ids: TokenIds,
-      metrics: Type.Optional(MetricsBody),
-    }),
-  ),
-  service_tier: ServiceTier,
-  prompt_token_ids: TokenIds,
-  usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
-  metrics: Type.Optional(MetricsBody),
-});
+    ),
+    service_tier: ServiceTier,
+    prompt_token_ids: TokenIds,
+    usage: Type.Optional(Type.Union([UsageBody, Type.Null()])),
+    metrics: Type.Optional(MetricsBody),
+  },
+  { title: 'ChatChunk', description: 'A piece of a streamed answer.' },
+);
 
 export type ChatChunkBody = Static<typeof ChatChunk>;
 
-export const ModelBody = Type.Object({
-  id: Type.String(),
-  object: Type.Literal('model'),
-  created: Type.Integer(),
-  owned_by: Type.String(),
-  max_model_len: Type.Integer({ description: 'Extension: longest prompt and answer together, in tokens.' }),
-});
+export const ModelBody = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('model'),
+    created: Type.Integer(),
+    owned_by: Type.String(),
+    max_model_len: Type.Integer({ description: 'Extension: longest prompt and answer together, in tokens.' }),
+  },
+  { title: 'Model', description: 'A model that is served.' },
+);
 
 export type ModelBody = Static<typeof ModelBody>;
 
-export const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelBody) });
+export const ModelList = Type.Object(
+  { object: Type.Literal('list'), data: Type.Array(ModelBody) },
+  { title: 'ModelList', description: 'All models that are served.' },
+);
 
-export const Health = Type.Object({
-  status: Type.Enum(['live', 'ready', 'loading', 'draining']),
-  detail: Type.Union([Type.String(), Type.Null()]),
-});
+export const Health = Type.Object(
+  {
+    status: Type.Enum(['live', 'ready', 'loading', 'draining']),
+    detail: Type.Union([Type.String(), Type.Null()], { description: 'What is waited for.' }),
+  },
+  { title: 'Health', description: 'How the gateway is.' },
+);
 
 export type HealthBody = Static<typeof Health>;
 
-export const ErrorBody = Type.Object({
-  error: Type.Object({
-    message: Type.String(),
-    type: Type.String(),
-    param: Type.Union([Type.String(), Type.Null()]),
-    code: Type.Union([Type.String(), Type.Null()]),
-  }),
-});
+export const ErrorBody = Type.Object(
+  {
+    error: Type.Object({
+      message: Type.String({ description: 'What is wrong and what to do, for people.' }),
+      type: Type.String({ description: "OpenAI's class of error." }),
+      param: Type.Union([Type.String(), Type.Null()], { description: 'The field that is to blame.' }),
+      code: Type.Union([Type.String(), Type.Null()], { description: 'What is wrong, for programs.' }),
+    }),
+  },
+  { title: 'Error', description: 'What went wrong, in the shape that SDKs read.' },
+);

@@ -14,7 +14,7 @@ import type { ResponseEvent } from '../src/responses/response-events.ts';
 import { isFinished } from '../src/responses/response-object.ts';
 import type { ResponseRecord } from '../src/responses/response-store.ts';
 import { ItemPage, itemPage, PageQuery } from './item-page.ts';
-import { DeletedResponse, Id, ResponseBody, ResponseEventBody, RetrieveQuery } from './response-schemas.ts';
+import { DeletedResponse, idOf, ResponseBody, ResponseEventBody, RetrieveQuery } from './response-schemas.ts';
 import { streamResponse } from './response-stream.ts';
 import { ErrorBody } from './schemas.ts';
 import type { EventStreamLimits } from './sse.ts';
@@ -27,7 +27,7 @@ export interface StoredResponseRoutesOptions {
 }
 
 const tags = ['responses'];
-const params = Type.Object({ id: Id });
+const params = Type.Object({ id: idOf('response') });
 const errors = { '4xx': ErrorBody, '5xx': ErrorBody };
 
 export async function storedResponseRoutes(

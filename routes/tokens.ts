@@ -16,29 +16,48 @@ import { ErrorBody, Message } from './schemas.ts';
 const model = optional(Type.String({ minLength: 1 }), 'Default: the one that is served.');
 const messages = Type.Array(Message, { minItems: 1 });
 
-const TokenizeRequest = Type.Object({
-  model,
-  prompt: optional(Type.String(), 'Text; names of control tokens in it are those tokens.'),
-  messages: optional(messages, 'A chat instead of a prompt.'),
-  add_special_tokens: optional(Type.Boolean(), 'Begin a text as the model wants it. Default true.'),
-  return_token_strs: optional(Type.Boolean(), 'Add the tokens as the vocabulary writes them. Default false.'),
-});
+const TokenizeRequest = Type.Object(
+  {
+    model,
+    prompt: optional(Type.String(), 'Text; names of control tokens in it are those tokens.'),
+    messages: optional(messages, 'A chat instead of a prompt.'),
+    add_special_tokens: optional(Type.Boolean(), 'Begin a text as the model wants it. Default true.'),
+    return_token_strs: optional(
+      Type.Boolean(),
+      'Add the tokens as the vocabulary writes them. Default false.',
+    ),
+  },
+  { title: 'TokenizeRequest', description: 'A prompt or a chat.', examples: [{ prompt: 'Hello' }] },
+);
 
-const TokenizeAnswer = Type.Object({
-  count: Type.Integer(),
-  max_model_len: Type.Integer({ description: 'Longest prompt and answer together, in tokens.' }),
-  tokens: Type.Array(Type.Integer()),
-  token_strs: Type.Union([Type.Array(Type.String()), Type.Null()]),
-});
+const TokenizeAnswer = Type.Object(
+  {
+    count: Type.Integer(),
+    max_model_len: Type.Integer({ description: 'Longest prompt and answer together, in tokens.' }),
+    tokens: Type.Array(Type.Integer()),
+    token_strs: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  },
+  { title: 'TokenList', description: 'What the same body costs as a prompt.' },
+);
 
-const DetokenizeRequest = Type.Object({
-  model,
-  tokens: Type.Array(Type.Integer({ minimum: 0, maximum: tokensMax })),
-});
+const DetokenizeRequest = Type.Object(
+  {
+    model,
+    tokens: Type.Array(Type.Integer({ minimum: 0, maximum: tokensMax })),
+  },
+  { title: 'DetokenizeRequest', description: 'Token ids.', examples: [{ tokens: [28120] }] },
+);
 
-const TemplateRequest = Type.Object({ model, messages });
+const TemplateRequest = Type.Object(
+  { model, messages },
+  {
+    title: 'TemplateRequest',
+    description: 'A chat.',
+    examples: [{ messages: [{ role: 'user', content: 'Hello' }] }],
+  },
+);
 
-const PromptAnswer = Type.Object({ prompt: Type.String() });
+const PromptAnswer = Type.Object({ prompt: Type.String() }, { title: 'PromptText', description: 'A text.' });
 
 export interface TokenRoutesOptions {
   readonly prompts: () => PromptEncoder;

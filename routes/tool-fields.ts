@@ -16,17 +16,20 @@ const toolsMax = 128;
 
 const FunctionName = Type.String({ pattern: '^[a-zA-Z0-9_-]{1,64}$' });
 
-const Tool = Type.Object({
-  type: Type.String({ description: 'Only `function`.' }),
-  function: Type.Optional(
-    Type.Object({
-      name: FunctionName,
-      description: optional(Type.String(), 'Shown to the model.'),
-      parameters: optional(Type.Record(Type.String(), Type.Unknown()), 'JSON Schema of the arguments.'),
-      strict: optional(Type.Boolean(), 'Arguments follow the schema, or the request is refused.'),
-    }),
-  ),
-});
+const Tool = Type.Object(
+  {
+    type: Type.String({ description: 'Only `function`.' }),
+    function: Type.Optional(
+      Type.Object({
+        name: FunctionName,
+        description: optional(Type.String(), 'Shown to the model.'),
+        parameters: optional(Type.Record(Type.String(), Type.Unknown()), 'JSON Schema of the arguments.'),
+        strict: optional(Type.Boolean(), 'Arguments follow the schema, or the request is refused.'),
+      }),
+    ),
+  },
+  { title: 'ChatTool', description: 'A function that the model may call.' },
+);
 
 const NamedTool = Type.Object({
   type: Type.Literal('function'),

@@ -7,7 +7,12 @@ export interface VersionOptions {
 }
 
 export async function versionRoutes(app: FastifyInstance, { version }: VersionOptions): Promise<void> {
-  const response = { 200: Type.Object({ version: Type.String() }) };
+  const response = {
+    200: Type.Object(
+      { version: Type.String() },
+      { title: 'Version', description: 'Which Foretoken this is.' },
+    ),
+  };
   app.get(
     '/version',
     {

@@ -30,6 +30,14 @@ export const webSockets = fastifyPlugin(
         Promise.all([...drains].map((drain) => drain())).then(() => done(), done);
       },
     });
+    // The answer to an upgrade is written past all other hooks, and names its request all the same.
+    const upgrades = new WeakMap<IncomingMessage, string>();
+    app.addHook('onRequest', async ({ ws, raw, id }) => {
+      if (ws) upgrades.set(raw, id);
+    });
+    app.websocketServer.on('headers', (headers: string[], raw: IncomingMessage) => {
+      headers.push(`x-request-id: ${upgrades.get(raw)}`);
+    });
   },
   { name: 'web-sockets' },
 );

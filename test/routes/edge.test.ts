@@ -1,12 +1,10 @@
 /** What every answer has to have, and the answers to everything that is no chat. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
 import { bodyBytesMax, ErrorBody } from '../../routes/schemas.ts';
-import { openapiYaml } from '../../scripts/openapi.ts';
 import { card, chat, listenEdge, openEdge } from '../support/edge.ts';
 
 const url = '/v1/chat/completions';
@@ -179,9 +177,4 @@ test('bytes that are not HTTP get an OpenAI error and a closed connection', asyn
     assert.match(text, /x-request-id: req_/);
     assert.ok(Value.Check(ErrorBody, JSON.parse(text.split('\r\n\r\n')[1]!)));
   }
-});
-
-test('openapi.yaml is what the schemas say', async () => {
-  const file = await readFile(new URL('../../openapi.yaml', import.meta.url), 'utf8');
-  assert.equal(file, await openapiYaml());
 });

@@ -248,6 +248,18 @@ test('more lanes than a connection may have are refused, one by one', async (t) 
   assert.deepEqual([error.status, error.error?.code], [429, 'queue_full']);
 });
 
+test('the answer to an upgrade names its request', async (t) => {
+  const { origin } = await listenEdge(t);
+  const upgrade = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
+  const asked = request(`${origin}/v1/responses`, {
+    headers: { ...upgrade, 'sec-websocket-key': 'MDEyMzQ1Njc4OWFiY2RlZg==', 'x-request-id': 'mine-1' },
+  });
+  asked.end();
+  const [response, socket] = await once(asked, 'upgrade');
+  assert.deepEqual([response.statusCode, response.headers['x-request-id']], [101, 'mine-1']);
+  socket.destroy();
+});
+
 test('a connection belongs to its key, and needs one where there are keys', async (t) => {
   const [first, second] = ['first-secret-key-1', 'second-secret-key-2'];
   const keys = createKeyRing(await loadApiKeys(`${first},${second}`, unlimited), unlimited, () => 0);
