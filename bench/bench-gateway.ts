@@ -16,6 +16,8 @@ export interface BenchRequest {
   readonly speculation: DraftPolicy;
   /** Left out: coupled. */
   readonly verification?: Verification;
+  /** Left out: a stranger every time, since no drafter may have seen the answer in another run of the same prompt. */
+  readonly owner?: string;
 }
 
 export interface BenchAnswer {
@@ -34,6 +36,8 @@ export interface BenchAnswer {
    */
   readonly spills: boolean;
   readonly leniency: SessionStats['leniency'];
+  /** Prompt tokens whose rows an earlier session had left. */
+  readonly cachedTokens: number;
 }
 
 /** Decodes greedily. Rejects with what the ring fails with. */
@@ -51,8 +55,7 @@ export async function generate(
       minTokens: 0,
       ignoreEos: false,
       eosIds: tokenizer.eosIds,
-      // A stranger every time: no drafter may have seen the answer in another run of the same prompt.
-      owner: randomUUID(),
+      owner: request.owner ?? randomUUID(),
       signal: new AbortController().signal,
       sink: {
         commit(committed) {
@@ -76,5 +79,6 @@ export async function generate(
     rounds: spills ? stats.rounds : stats.rounds.filter((round) => !round.opening),
     spills,
     leniency: stats.leniency,
+    cachedTokens: stats.cachedTokens,
   };
 }

@@ -10,11 +10,13 @@ import type { Quantisation } from '../shards/manifest.ts';
 import type { Topology } from '../shards/open-message.ts';
 import { splitLayers } from '../src/cluster/placement.ts';
 import { spawnWorker, type WorkerProcess } from '../src/embedded-workers.ts';
+import { createPipeline } from '../src/engine/pipeline.ts';
+import type { Ring } from '../src/engine/ring.ts';
 import type { LocalDraft } from '../src/local-draft.ts';
 import { readGguf } from '../src/models/gguf.ts';
 import { modelDims } from '../src/models/model-dims.ts';
 import type { ResolvedModel } from '../src/models/pull.ts';
-import { type Serving, startServing } from '../src/serving.ts';
+import { type Serving, type ServingOptions, startServing } from '../src/serving.ts';
 import { type DelayLinks, startDelayLinks } from './delay-links.ts';
 import type { LinkShape } from './delay-schedule.ts';
 
@@ -29,10 +31,15 @@ export interface ClusterModel {
   readonly log: Log;
 }
 
+/** How a gateway differs from that of a measurement of one answer at a time. */
+export type GatewayLoad = Partial<Pick<ServingOptions, 'sessionsMax' | 'queuedMax'>>;
+
 export interface BenchCluster {
   readonly links: DelayLinks;
   /** A gateway through the links; only a chain gets the local drafter, a star is measured without drafts. */
-  openGateway(topology: Topology): Promise<Serving>;
+  openGateway(topology: Topology, load?: GatewayLoad): Promise<Serving>;
+  /** The chain that a gateway drives, for frames that no scheduler would send. */
+  ringOf(gateway: Serving): Ring;
   /** A gateway that dials the workers themselves: no link, no delay, no proxy, no local drafter. */
   openDirectGateway(): Promise<Serving>;
   /** Ends gateways, links and workers. */
@@ -74,6 +81,7 @@ export async function startCluster(
       origins: readonly string[],
       topology: Topology,
       drafter: LocalDraft,
+      load: GatewayLoad = {},
     ): Promise<Serving> => {
       const gateway = await startServing({
         ...{
@@ -85,6 +93,7 @@ export async function startCluster(
           drafters: drafter === null ? [] : [drafter],
           sessionsMax: 1,
           queuedMax: 1,
+          ...load,
         },
         contextMax: null,
         allowVariant: true,
@@ -96,7 +105,8 @@ export async function startCluster(
     };
     return {
       links: started,
-      openGateway: (topology) => openOver(linked, topology, topology === 'chain' ? lm : null),
+      openGateway: (topology, load) => openOver(linked, topology, topology === 'chain' ? lm : null, load),
+      ringOf: ({ members }) => createPipeline({ members, topology: 'chain', clusterKey, clock: systemClock }),
       openDirectGateway: () =>
         openOver(
           workers.map(({ origin }) => origin),

@@ -16,6 +16,7 @@ import {
 import { runDraftersBench } from './drafters.ts';
 import { chosenModes } from './modes.ts';
 import { runPeerBench } from './peer.ts';
+import { runPrefillBench } from './prefill.ts';
 import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
 import { wanModes } from './wan-modes.ts';
@@ -28,6 +29,8 @@ interface RingFlags extends SharedFlags {
 
 /** The delay that goals are stated for; a smoke test looks at no other. */
 const usualDelays = [15];
+/** A prompt takes seconds, and a busy moment of the machine shows. */
+const prefillRepeats = 3;
 const sweptDelays = [1, 5, 15, 50];
 const sweptLengths = [1, 2, 4, 8, 16];
 
@@ -90,6 +93,17 @@ ring(program.command('peer'), usualDelays)
   .action(async (flags: RingFlags & { llamaServer: string; rpcServer: string }) => {
     const { t1: t1Ms = usualDelays, workers, llamaServer, rpcServer } = flags;
     failOn(await runPeerBench({ ...(await openShared(flags)), t1Ms, workers, llamaServer, rpcServer }));
+  });
+
+withSharedFlags(program.command('prefill'))
+  .description('time to the first token of a long prompt: over sizes of chunks, and of a second turn')
+  .option('--t1 <ms>', 'one-way delay of every link', numberFrom(0), usualDelays[0])
+  .option('--workers <n>', 'worker processes', wholeFrom(1), 4)
+  .option('--prompt <tokens>', 'length of the prompt', wholeFrom(64), 1000)
+  .action(async (flags: SharedFlags & { t1: number; workers: number; prompt: number }) => {
+    const { t1: t1Ms, workers, prompt: promptTokens, quick } = flags;
+    const repeats = quick ? 1 : Math.max(flags.repeat, prefillRepeats);
+    await runPrefillBench({ ...(await openShared(flags)), t1Ms, workers, promptTokens, repeats });
   });
 
 try {
