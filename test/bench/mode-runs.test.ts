@@ -27,6 +27,7 @@ function answer(ids: readonly number[]): BenchAnswer {
     rounds: [],
     spills: false,
     leniency,
+    cachedTokens: 0,
   };
 }
 
