@@ -13,12 +13,24 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Signal of the answer that this reply carries. */
     answerSignal(reply: FastifyReply): AbortSignal;
+    /** Counts an answer that no reply carries; the result counts it out. */
+    beginAnswer(): () => void;
+    /** Answers in the making, and those whose last bytes are on their way. */
+    answering(): number;
   }
 }
 
 export const inFlight = fastifyPlugin(
   async (app) => {
     const answers = new Set<AbortController>();
+    let others = 0;
+    app.decorate('answering', () => answers.size + others);
+    app.decorate('beginAnswer', () => {
+      others += 1;
+      return () => {
+        others -= 1;
+      };
+    });
     app.decorate('answerSignal', ({ raw }: FastifyReply) => {
       const answer = new AbortController();
       answers.add(answer);

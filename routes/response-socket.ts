@@ -50,7 +50,14 @@ export async function responseSocketRoutes(
         requireReady(options.readiness());
         return options.readOrder(validBody(body, request), request);
       },
-      enter: () => account?.enter() ?? (() => {}),
+      enter: () => {
+        const leave = account?.enter();
+        const end = app.beginAnswer();
+        return () => {
+          leave?.();
+          end();
+        };
+      },
       onError: (error) => {
         options.metrics.recordError(error.code);
         logError(error, request);

@@ -100,11 +100,12 @@ async function serveGateway(flags: Record<string, unknown>): Promise<void> {
   process.stdout.write(`Foretoken ${version}\n`);
   const gateway = await startGateway({ config, log, screen });
   let stopping = false;
-  stopOnSignal(log, () => {
+  const stop = (): Promise<void> => {
     stopping = true;
     screen.stopping();
     return gateway.close();
-  });
+  };
+  stopOnSignal(log, stop, () => gateway.drain());
   try {
     await gateway.ready;
     log.level = config.logLevel;
@@ -128,7 +129,8 @@ async function serveWorker(flags: Record<string, unknown>): Promise<void> {
     const node = await starting?.catch(() => null);
     await node?.close();
   };
-  stopOnSignal(log, stop);
+  // A supervisor tells the whole group; a gateway that drains still needs its workers, and ends them itself.
+  stopOnSignal(log, stop, process.send === undefined ? undefined : () => new Promise(() => {}));
   // A gateway that spawned us and is gone, kill -9 included, leaves this channel closed.
   process.on('disconnect', () => {
     setTimeout(() => process.exit(1), closeDelayMs).unref();
@@ -208,7 +210,8 @@ function createLog(level: string): Logger {
   return pino({ level }, stream);
 }
 
-function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
+/** `drain`: what SIGTERM, which supervisors send, has done before; the next signal ends that, and the one after it all. */
+function stopOnSignal(log: Logger, stop: () => Promise<void>, drain?: () => Promise<void>): void {
   const { close } = closeWithGrace(
     {
       delay: closeDelayMs,
@@ -223,12 +226,25 @@ function stopOnSignal(log: Logger, stop: () => Promise<void>): void {
       await stop();
     },
   );
-  let firstMs: number | null = null;
-  const onSignal = (): void => {
-    if (firstMs !== null && performance.now() - firstMs > signalEchoMs) process.exit(1);
-    if (firstMs !== null) return;
-    firstMs = performance.now();
+  let state: 'serving' | 'draining' | 'stopping' = 'serving';
+  let lastMs = Number.NEGATIVE_INFINITY;
+  const beginStop = (): void => {
+    if (state === 'stopping') return;
+    state = 'stopping';
     close();
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const isEcho = performance.now() - lastMs <= signalEchoMs;
+    if (isEcho) return;
+    if (state === 'stopping') process.exit(1);
+    lastMs = performance.now();
+    if (state === 'draining' || signal !== 'SIGTERM' || drain === undefined) {
+      beginStop();
+      return;
+    }
+    state = 'draining';
+    log.info('stopping once the answers under way have ended');
+    void drain().finally(beginStop);
   };
   for (const signal of stopSignals) process.on(signal, onSignal);
 }

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { systemClock } from '../shards/clock.ts';
@@ -27,10 +28,15 @@ import { type Serving, startServing } from './serving.ts';
 import type { Config } from './settings.ts';
 import type { StartScreen } from './start-screen.ts';
 
+/** How soon a drain sees that the last answer has ended. */
+const drainPollMs = 50;
+
 export interface Gateway {
   readonly baseUrl: string;
   /** Resolves when requests are served; rejects with what went wrong at the start. */
   readonly ready: Promise<void>;
+  /** Lets answers under way end, in the time of the settings, and begins no more. Resolves when `close` has little to break off. */
+  drain(): Promise<void>;
   /** Ends answers in flight, then workers. Idempotent. */
   close(): Promise<void>;
 }
@@ -43,6 +49,7 @@ export interface GatewayOptions {
 
 export async function startGateway({ config, log, screen }: GatewayOptions): Promise<Gateway> {
   const stopping = new AbortController();
+  let draining = false;
   const createdS = Math.floor(Date.now() / 1000);
   let model: ResolvedModel | null = null;
   let serving: Serving | null = null;
@@ -79,7 +86,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
               },
             ],
     },
-    readiness: () => readinessOf(serving, stopping.signal.aborted),
+    readiness: () => readinessOf(serving, draining || stopping.signal.aborted),
     metrics,
     config,
     keys,
@@ -153,10 +160,19 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       screen.worker(manifest.range, { type: 'ready', origin });
     screen.ready(baseUrl, model!.name, serving!.contextLength, keys.required);
   });
+  const isBusy = (): boolean => {
+    const { running = 0, waiting = 0 } = serving?.scheduler.load() ?? {};
+    return running + waiting + app.answering() > 0;
+  };
   let closing: Promise<void> | null = null;
   return {
     baseUrl,
     ready,
+    async drain() {
+      draining = true;
+      const deadlineMs = systemClock.now() + 1000 * config.drainS;
+      while (isBusy() && systemClock.now() < deadlineMs && !stopping.signal.aborted) await wait(drainPollMs);
+    },
     close() {
       closing ??= (async () => {
         stopping.abort(new GatewayError('draining', 'The gateway is shutting down.'));

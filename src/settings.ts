@@ -50,6 +50,8 @@ const sessionsLimit = 1024;
 const queueLimit = 65_536;
 const shardsLimit = 64;
 const contextLimit = 1 << 20;
+/** As long as an answer may take. */
+const drainLimitS = 3600;
 
 const limitPerKeyMax = 1_000_000_000;
 const originsLimit = 64;
@@ -235,6 +237,16 @@ const gatewaySchema = Type.Object({
     description: 'Requests that may wait for a place; further ones are answered 429.',
     fallback: '64',
     expected: `a number from 0 to ${queueLimit}`,
+  }),
+  drainS: setting(Type.Integer({ minimum: 0, maximum: drainLimitS }), {
+    env: 'FORETOKEN_DRAIN_S',
+    flags: '--drain-s <seconds>',
+    group: 'Listening',
+    form: 'integer',
+    description:
+      'On SIGTERM answers under way may go on for so long while new requests are answered 503; Ctrl-C ends them at once.',
+    fallback: '20',
+    expected: `a number from 0 to ${drainLimitS}`,
   }),
   model,
   draft: setting(Type.String({ minLength: 1 }), {

@@ -4,11 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { ChatChunkBody } from '../../routes/schemas.ts';
+import type { OpenAiErrorBody } from '../../src/errors.ts';
 import { catalog, defaultModelName } from '../../src/models/catalog.ts';
 import { type ChatEvent, chatEvents, postChat } from '../support/chat.ts';
 import { makeHome } from '../support/e2e-home.ts';
@@ -20,6 +23,7 @@ import {
   startForetoken,
   startGateway,
 } from '../support/gateway-process.ts';
+import { eventually } from '../support/loads.ts';
 
 /** A stream of which some chunks have been read, so that its answer is under way on every worker. */
 async function streamInMidAnswer({ baseUrl }: GatewayProcess): Promise<AsyncIterator<ChatEvent>> {
@@ -55,6 +59,60 @@ test('Ctrl-C in mid-answer, sent twice as npm does, ends the stream with an erro
   await assertGone(tree);
   assert.deepEqual(await gateway.exited, { code: 0, signal: null });
   assert.doesNotMatch(gateway.stderr(), /"level":(50|60)/);
+});
+
+test('SIGTERM lets answers under way end, turns new ones away, and then closes sockets with 1012', async (t) => {
+  const home = await makeHome(t);
+  const gateway = await startGateway(t, ['--model', await home.endless(), '--drain-s', '60'], home);
+  const fields = { model: 'endless', stream: true, max_tokens: 600, speculation: { drafter: 'none' } };
+  const streams = [0, 1].map(async () => chatEvents(await postChat(gateway.baseUrl, fields)));
+  const begun = await Promise.all(streams);
+  for (const events of begun) await events.next();
+  const socket = new WebSocket(`${gateway.origin.replace('http', 'ws')}/v1/responses`);
+  const closed = once(socket, 'close') as Promise<[CloseEvent]>;
+  await once(socket, 'open');
+  const tree = gateway.tree();
+  // As a supervisor does: the whole group.
+  for (const pid of tree) process.kill(pid, 'SIGTERM');
+  const ready = await eventually(
+    () => fetch(`${gateway.origin}/health/ready`),
+    'draining',
+    ({ status }) => status === 503,
+  );
+  assert.equal(((await ready.json()) as { status: string }).status, 'draining');
+  const late = await postChat(gateway.baseUrl, { model: 'endless' });
+  assert.deepEqual(
+    [late.status, late.headers.get('retry-after'), late.headers.get('x-should-retry')],
+    [503, '5', 'true'],
+  );
+  assert.equal(((await late.json()) as OpenAiErrorBody).error.code, 'draining');
+  socket.send(JSON.stringify({ type: 'response.create', model: 'endless', input: 'Hi' }));
+  const [message] = (await once(socket, 'message')) as [MessageEvent];
+  const { status, error } = JSON.parse(String(message.data));
+  assert.deepEqual([status, error.code, error.headers['retry-after']], [503, 'draining', '5']);
+  for (const events of begun) {
+    const all = await rest(events);
+    assert.equal(all.pop(), '[DONE]');
+    const [choice] = (all.at(-1) as ChatChunkBody).choices;
+    assert.equal(choice!.finish_reason, 'length');
+  }
+  assert.equal((await closed)[0].code, 1012);
+  await assertGone(tree);
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null });
+});
+
+test('SIGTERM breaks off what has not ended in the time for it', async (t) => {
+  const home = await makeHome(t);
+  const gateway = await startGateway(t, ['--model', await home.endless(), '--drain-s', '1'], home);
+  const events = await streamInMidAnswer(gateway);
+  const tree = gateway.tree();
+  const before = performance.now();
+  gateway.kill('SIGTERM');
+  const last = (await rest(events)).at(-1);
+  assert.ok(typeof last === 'object' && 'error' in last && last.error.code === 'draining');
+  assert.ok(performance.now() - before >= 900);
+  await assertGone(tree);
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null });
 });
 
 test('kill -9 of a gateway in mid-answer ends its workers too', async (t) => {

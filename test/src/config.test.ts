@@ -32,6 +32,7 @@ test('loadConfig gives every default, frozen', () => {
     queueMax: 64,
     model: 'smollm2-135m-instruct',
     draft: 'auto',
+    drainS: 20,
     home: '/home/someone/.cache/foretoken',
     storeBytes: 268_435_456,
     context: null,
