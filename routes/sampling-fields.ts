@@ -72,7 +72,7 @@ const Verification = Type.Union([
 const Speculation = Type.Object(
   {
     drafter: optional(
-      Type.Enum(['auto', 'none', 'ngram', 'lm', 'head']),
+      Type.Enum(['auto', 'none', 'ngram', 'lm', 'head', 'grammar']),
       'What guesses ahead. Default auto.',
     ),
     draft_length: optional(

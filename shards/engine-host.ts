@@ -58,6 +58,10 @@ class ThreadEngine implements ShardEngine {
     await this.#call('open', [session, adopt]);
   }
 
+  async prepareTail(options: TailOptions): Promise<void> {
+    await this.#call('prepareTail', [options]);
+  }
+
   async openTail(session: string, options: TailOptions): Promise<void> {
     await this.#call('openTail', [session, options]);
   }

@@ -1,6 +1,6 @@
 /**
  * The far side of engine-host.ts: a local engine in a thread of its own, answering calls in the order of their
- * arrival. Invariant: the thread ends by itself after `dispose`, with no pass in flight; ending it from outside during
+ * arrival; only what is compiled for a session to come goes on beside them. Invariant: the thread ends by itself after `dispose`, with no pass in flight; ending it from outside during
  * a pass would abort the process.
  */
 import { parentPort, workerData } from 'node:worker_threads';
@@ -13,7 +13,8 @@ try {
   const engine = await createLocalEngine(workerData as EngineOptions);
   let previous = Promise.resolve();
   port.on('message', (call: EngineCall) => {
-    previous = previous.then(() => answer(engine, call));
+    if (call.method === 'prepareTail') void answer(engine, call);
+    else previous = previous.then(() => answer(engine, call));
   });
   reply({ id: readyId, value: null });
 } catch (error) {
@@ -33,6 +34,8 @@ function invoke(engine: ShardEngine, call: EngineCall): Promise<unknown> {
   switch (call.method) {
     case 'open':
       return engine.open(...call.args);
+    case 'prepareTail':
+      return engine.prepareTail(...call.args);
     case 'openTail':
       return engine.openTail(...call.args);
     case 'forward':

@@ -87,6 +87,11 @@ export interface EngineLoad {
 export interface ShardEngine {
   /** Makes an empty cache, or one that starts with the rows that the donor still has. Throws kv_budget. */
   open(session: string, adopt: Adoption | null): Promise<void>;
+  /**
+   * Compiles what the options ask for, beside passes, so that openTail is quick. Throws bad_request for a grammar that
+   * cannot be compiled.
+   */
+  prepareTail(options: TailOptions): Promise<void>;
   /** Tail only; must come before the first pass that wants a head. */
   openTail(session: string, options: TailOptions): Promise<void>;
   /** Throws gap (detail.length), unknown_session, kv_budget, engine_failed. */

@@ -31,6 +31,8 @@ interface CompilerHandle extends Owned {
 
 /** The part of the binding that is used here. Strings may be given as bytes. */
 export interface GrammarLibrary {
+  /** All of WebAssembly's memory: another view when it has grown. */
+  readonly HEAP8: Int8Array;
   readonly Grammar: { readonly FromEBNF: new (ebnf: string, root: string) => Owned };
   readonly TokenizerInfo: new (
     tokens: OwnedVector,

@@ -1,28 +1,20 @@
 /**
- * The grammar of an answer as a logit step: ids that it refuses become -Infinity. Prompt ids are not its business.
+ * The grammar of an answer as a logit step: ids that it refuses become -Infinity.
  * Invariant: never all ids. Where nothing that may come has a logit (the grammar can only end and min_tokens forbids
  * it, or no token spells what must follow), the answer ends; without an end id the row is left alone.
  */
-import type { TailOptions } from './engine.ts';
-import { type GrammarMatcher, isAllowed } from './grammar.ts';
+import { isAllowed } from './grammar.ts';
 import type { LogitStep } from './logit-step.ts';
 
-export function grammarStep(
-  matcher: GrammarMatcher,
-  { promptLength, eosIds }: Pick<TailOptions, 'promptLength' | 'eosIds'>,
-): LogitStep {
+/** Bits by id of what may come as output token number `output`; null behind the end of the grammar. */
+export type MaskAt = (output: number) => Int32Array | null;
+
+export function grammarStep(maskAt: MaskAt, eosIds: readonly number[]): LogitStep {
   return {
     until: Infinity,
-    follower: {
-      push(id, position) {
-        if (position >= promptLength) matcher.accept(id);
-      },
-      pop(_id, position) {
-        if (position >= promptLength) matcher.rollback(1);
-      },
-    },
-    apply(logits) {
-      const mask = matcher.mask();
+    follower: null,
+    apply(logits, output) {
+      const mask = maskAt(output);
       if (mask !== null && mayContinue(logits, mask)) refuse(logits, mask);
       else if (eosIds.length > 0) {
         logits.fill(-Infinity);

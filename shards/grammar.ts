@@ -16,21 +16,25 @@ import { Utf8Guard } from './utf8-guard.ts';
 /** Characters of a grammar's text: as JSON, twice that at worst, it must fit an OPEN beside everything else. */
 export const grammarCharsMax = 64 * 1024;
 
-/** Compiled grammars that are kept, by an estimate of their memory; the ones used longest ago go first. */
-const cacheBytesMax = 64 * 2 ** 20;
-/** What a small grammar takes, and what each character of text adds. */
-const compiledBytesMin = 64 * 1024;
-const compiledBytesPerChar = 64;
+/**
+ * Compiled grammars that are kept; the ones used longest ago go first. Their memory is bounded by whoever reads `bytes`
+ * (grammar-threads.ts): the library does not tell what one of them takes.
+ */
+export const compiledMax = 128;
 
 export interface Grammars {
   /** A matcher at the beginning of its grammar. Throws ShardError bad_request for a text that is no grammar. */
   open(ebnf: string, eosIds: readonly number[]): Promise<GrammarMatcher>;
+  /** Memory of the library's instance, all grammars and matchers included. It never shrinks. */
+  bytes(): number;
 }
 
 /** `tokenBytes`: by id, empty for what is no text. `vocab`: ids that logits have, padding included. */
 export function createGrammars(tokenBytes: () => Promise<readonly Uint8Array[]>, vocab: number): Grammars {
   let loading: Promise<Compiler> | null = null;
+  let bytes = 0;
   return {
+    bytes: () => bytes,
     async open(ebnf, eosIds) {
       loading ??= tokenBytes().then(async (bytes) => new Compiler(await loadGrammarLibrary(), bytes, vocab));
       const compiler = await loading;
@@ -40,6 +44,8 @@ export function createGrammars(tokenBytes: () => Promise<readonly Uint8Array[]>,
         loading = null; // What was interrupted inside of C++ is not used again.
         const reason = compiler.complaint() || (cause instanceof Error ? cause.message : String(cause));
         throw new ShardError('bad_request', `the grammar cannot be compiled: ${reason}`, { cause });
+      } finally {
+        bytes = compiler.bytes;
       }
     },
   };
@@ -51,8 +57,7 @@ class Compiler {
   readonly #handle: InstanceType<GrammarLibrary['GrammarCompiler']>;
   readonly #vocab: number;
   readonly #guard: Utf8Guard;
-  readonly #cache = new Map<string, { readonly compiled: CompiledHandle; readonly bytes: number }>();
-  #cacheBytes = 0;
+  readonly #cache = new Map<string, CompiledHandle>();
   readonly complaint: () => string;
 
   constructor({ library, lastComplaint }: LoadedLibrary, tokenBytes: readonly Uint8Array[], vocab: number) {
@@ -82,26 +87,27 @@ class Compiler {
     });
   }
 
+  get bytes(): number {
+    return this.#library.HEAP8.length;
+  }
+
   #compiled(ebnf: string): CompiledHandle {
     const known = this.#cache.get(ebnf);
     if (known !== undefined) {
       this.#cache.delete(ebnf);
       this.#cache.set(ebnf, known);
-      return known.compiled;
+      return known;
     }
     const grammar = new this.#library.Grammar.FromEBNF(ebnf, 'root');
     const compiled = this.#handle.CompileGrammar(grammar);
     grammar.delete();
-    const bytes = compiledBytesMin + ebnf.length * compiledBytesPerChar;
-    this.#cache.set(ebnf, { compiled, bytes });
-    this.#cacheBytes += bytes;
-    for (const [text, entry] of this.#cache) {
-      if (this.#cacheBytes <= cacheBytesMax || text === ebnf) break;
+    if (this.#cache.size >= compiledMax) {
+      const [oldest, handle] = this.#cache.entries().next().value!;
       // Matchers share what they were made of: deleting it here takes nothing from them.
-      entry.compiled.delete();
-      this.#cache.delete(text);
-      this.#cacheBytes -= entry.bytes;
+      handle.delete();
+      this.#cache.delete(oldest);
     }
+    this.#cache.set(ebnf, compiled);
     return compiled;
   }
 }

@@ -4,14 +4,17 @@
  * thread for as long as it runs, so servers use the same engine through engine-host.ts.
  */
 import { readFile } from 'node:fs/promises';
+import { systemClock } from './clock.ts';
 import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import { ShardError } from './errors.ts';
 import { createExecutor, type Executor, type ExecutorOptions } from './executor.ts';
-import { createGrammars, type GrammarMatcher, type Grammars } from './grammar.ts';
+import { createGrammarThreads, type GrammarThreads } from './grammar-threads.ts';
 import { KvStore } from './kv-store.ts';
 import { isFirst, isTail } from './manifest.ts';
 import { TailSession } from './tail-session.ts';
-import { decodeTokenBytes } from './token-bytes-file.ts';
+
+/** Twice what the gateway grants: this machine may be the slower one. */
+const compileMsMax = 8000;
 
 /** Plain data: it may cross threads. */
 export interface EngineOptions extends ExecutorOptions {
@@ -40,7 +43,7 @@ class LocalEngine implements ShardEngine {
   readonly #store: KvStore;
   /** At the tail one for every cache in the store, kept ones included. */
   readonly #tails = new Map<string, TailSession>();
-  readonly #grammars: Grammars | null;
+  readonly #grammars: GrammarThreads | null;
   #passes = 0;
   #rows = 0;
 
@@ -52,7 +55,10 @@ class LocalEngine implements ShardEngine {
     this.#grammars =
       vocabPath === null
         ? null
-        : createGrammars(async () => decodeTokenBytes(await readFile(vocabPath)), dims.vocab);
+        : createGrammarThreads({
+            ...{ tokenBytes: () => readFile(vocabPath), vocab: dims.vocab },
+            ...{ compileMsMax, clock: systemClock },
+          });
     this.#store = new KvStore({
       shape: { layers: range.end - range.start, kvHeads: dims.kvHeads, headDim: dims.headDim },
       bytesMax: kvBytesMax,
@@ -68,13 +74,18 @@ class LocalEngine implements ShardEngine {
     if (isTail(this.#options.range, this.#options.dims)) this.#openHistory(session, donor);
   }
 
+  async prepareTail({ grammar }: TailOptions): Promise<void> {
+    if (grammar !== undefined) await this.#threads().compile(grammar);
+  }
+
   async openTail(session: string, options: TailOptions): Promise<void> {
     if (!isTail(this.#options.range, this.#options.dims)) throw badRequest('only the last range verifies');
     this.#store.get(session);
-    const grammar = options.grammar === undefined ? null : await this.#openGrammar(options.grammar, options);
+    const { grammar: ebnf, eosIds } = options;
+    const grammar = ebnf === undefined ? null : await this.#threads().open(ebnf, eosIds);
     const tail = this.#tails.get(session);
     if (tail === undefined)
-      grammar?.dispose(); // Closed while its grammar was compiled.
+      grammar?.close(); // Closed while its grammar was opened.
     else tail.openTail(options, grammar);
   }
 
@@ -88,6 +99,7 @@ class LocalEngine implements ShardEngine {
     const tail = this.#tails.get(session);
     const { want, headFrom } = tail?.headWanted(pass) ?? { want: 'none', headFrom: ids.length };
     try {
+      await tail?.askMasks(pass);
       const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });
       cache.append(result.newkv, ids.length, result.passRows);
       this.#passes += 1;
@@ -118,12 +130,13 @@ class LocalEngine implements ShardEngine {
   }
 
   async dispose(): Promise<void> {
+    await this.#grammars?.close();
     await this.#executor.dispose();
   }
 
-  #openGrammar(ebnf: string, { eosIds }: TailOptions): Promise<GrammarMatcher> {
+  #threads(): GrammarThreads {
     if (this.#grammars === null) throw badRequest('this tail has no vocabulary; pack the model again');
-    return this.#grammars.open(ebnf, eosIds);
+    return this.#grammars;
   }
 
   /** Ids go with rows: a session that adopts rows adopts their ids, and where rows were evicted ids go too. */

@@ -6,20 +6,19 @@
  * Invariant: what a step does depends on the session's options and the ids before the token alone.
  */
 import type { LogitBias, TailOptions } from './engine.ts';
-import type { GrammarMatcher } from './grammar.ts';
-import { grammarStep } from './grammar-step.ts';
+import { grammarStep, type MaskAt } from './grammar-step.ts';
 import type { LogitStep } from './logit-step.ts';
 import { penaltyStep } from './penalties.ts';
 
-/** The steps that a session's options ask for, in the order in which they apply; `grammar` is the session's own. */
-export function logitSteps(options: TailOptions, grammar: GrammarMatcher | null = null): LogitStep[] {
+/** The steps that a session's options ask for, in the order in which they apply; `maskAt` is its grammar's. */
+export function logitSteps(options: TailOptions, maskAt: MaskAt | null = null): LogitStep[] {
   const { penalties, logitBias = [], minTokens, promptLength } = options;
   const steps: LogitStep[] = [];
   const penalty = penalties === undefined ? null : penaltyStep(penalties, promptLength);
   if (penalty !== null) steps.push(penalty);
   if (logitBias.length > 0) steps.push(biasStep(logitBias));
   if (minTokens > 0) steps.push(endMask(options));
-  if (grammar !== null) steps.push(grammarStep(grammar, options));
+  if (maskAt !== null) steps.push(grammarStep(maskAt, options.eosIds));
   return steps;
 }
 

@@ -5,10 +5,11 @@
  */
 import type { ForwardPass, PassResult, TailOptions } from './engine.ts';
 import type { HeadOutput } from './executor.ts';
-import type { GrammarMatcher } from './grammar.ts';
+import type { GrammarAnswer } from './grammar-threads.ts';
 import type { LogitStep } from './logit-step.ts';
 import { logitSteps } from './logit-steps.ts';
 import { collectLogprobs, type LogprobRows } from './logprobs.ts';
+import type { MaskRows } from './mask-rows.ts';
 import { needsLogits } from './sampler.ts';
 import { TokenHistory } from './token-history.ts';
 import { createVerifier, type Verification, weighsLogits } from './verification.ts';
@@ -29,7 +30,9 @@ export class TailSession {
   readonly history = new TokenHistory();
   #options: TailOptions | null = null;
   #steps: readonly LogitStep[] = [];
-  #grammar: GrammarMatcher | null = null;
+  #grammar: GrammarAnswer | null = null;
+  /** Of the pass that runs; its first row yields output token `from`. */
+  #masks: { readonly rows: MaskRows; readonly from: number } | null = null;
 
   /** May rows ask for a head? */
   get mayVerify(): boolean {
@@ -37,11 +40,12 @@ export class TailSession {
   }
 
   /** `grammar`: at its beginning, and this session's from here on; null without options.grammar. */
-  openTail(options: TailOptions, grammar: GrammarMatcher | null): void {
-    this.#grammar?.dispose();
+  openTail(options: TailOptions, grammar: GrammarAnswer | null): void {
+    this.#grammar?.close();
     this.#grammar = grammar;
     this.#options = options;
-    this.#steps = logitSteps(options, grammar);
+    const maskAt = (output: number) => this.#masks!.rows.read(output - this.#masks!.from);
+    this.#steps = logitSteps(options, grammar === null ? null : maskAt);
     this.history.follow(this.#steps.flatMap(({ follower }) => follower ?? []));
   }
 
@@ -50,8 +54,19 @@ export class TailSession {
     this.#options = null;
     this.#steps = [];
     this.history.follow([]);
-    this.#grammar?.dispose();
+    this.#grammar?.close();
     this.#grammar = null;
+  }
+
+  /** Before a pass: has the masks of its rows made beside it. Throws engine_failed. */
+  async askMasks({ position, headFrom, ids, scores }: ForwardPass): Promise<void> {
+    const grammar = this.#grammar;
+    const options = this.#options;
+    if (grammar === null || options === null || scores === true || headFrom === ids.length) return;
+    const known = [...this.history.head(position), ...ids.subarray(0, headFrom + 1)];
+    const said = known.slice(options.promptLength);
+    const rows = await grammar.masks(said, [...ids.subarray(headFrom + 1)]);
+    this.#masks = { rows, from: said.length };
   }
 
   /**
@@ -77,7 +92,11 @@ export class TailSession {
     const options = this.#options;
     if (pass.scores === true) return { verdict: null, scores: scoresOf(pass, rows, options?.logprobs ?? 0) };
     if (options === null || pass.headFrom === pass.ids.length) return { verdict: null };
-    return { verdict: this.#verdict(pass, rows, options) };
+    try {
+      return { verdict: this.#verdict(pass, rows, options) };
+    } finally {
+      this.#masks?.rows.stop();
+    }
   }
 
   #verdict(pass: ForwardPass, rows: HeadRows, options: TailOptions): Verdict {

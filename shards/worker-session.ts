@@ -110,10 +110,12 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
   function openTail(): void {
     const options = tailOptions;
     if (rules === null || options === null || ended) return;
-    turns
-      .take(() => engine.openTail(id, options))
+    const isCurrent = (): boolean => options === tailOptions && !ended;
+    // A grammar is compiled beside the passes of other sessions.
+    (options.grammar === undefined ? Promise.resolve() : engine.prepareTail(options))
+      .then(() => turns.take(async () => (isCurrent() ? engine.openTail(id, options) : undefined)))
       .then(() => {
-        if (options !== tailOptions) return;
+        if (!isCurrent()) return;
         tailReady = true;
         turns.wake();
       })

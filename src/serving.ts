@@ -4,24 +4,28 @@
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '../shards/clock.ts';
+import { createGrammarThreads } from '../shards/grammar-threads.ts';
 import type { Log } from '../shards/log.ts';
 import type { ModelDims } from '../shards/manifest.ts';
 import type { Topology } from '../shards/open-message.ts';
+import { encodeTokenBytes } from '../shards/token-bytes-file.ts';
 import { createMembers, type Members } from './cluster/members.ts';
 import type { CompletionService } from './completion.ts';
 import { createCompletionService } from './completion-service.ts';
 import { createDraftPlanner, type DraftPlanner } from './drafting/chooser.ts';
 import type { Drafter } from './drafting/drafter.ts';
+import { withForcedDrafts } from './drafting/forced-drafts.ts';
 import { createNoneDrafter } from './drafting/none-drafter.ts';
 import { createSuffixDrafter } from './drafting/suffix-drafter.ts';
 import { createPipeline } from './engine/pipeline.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
 import { warmUp } from './engine/warm-up.ts';
-import { createGrammarCheck, withGrammarCheck } from './grammar/grammar-check.ts';
+import { compileMsMax, createGrammarCheck, withGrammarCheck } from './grammar/grammar-check.ts';
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { createPromptEncoder, type PromptEncoder } from './prompt-encoder.ts';
 import { createChatTemplate } from './text/chat-template.ts';
+import { encodeBehind } from './text/continuation.ts';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
 
 export interface ServedModel {
@@ -74,12 +78,25 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const dims = modelDims(file);
     const tokenizer = createTokenizer(file.metadata);
     const template = createChatTemplate(file.metadata, tokenizer);
-    const planner = createDraftPlanner({
-      none: createNoneDrafter(),
-      ngram: createSuffixDrafter({ now: clock.now }),
-      models: await Promise.all(options.drafters.map((start) => start(tokenizer))),
-      onFailure: (source, error) =>
-        log.warn({ drafter: source, err: error }, 'a drafter failed; its draft is left out'),
+    const onFailure = (drafter: string, err: unknown): void =>
+      log.warn({ drafter, err }, 'a drafter failed; its draft is left out');
+    const grammars = createGrammarThreads({
+      tokenBytes: async () =>
+        encodeTokenBytes(Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.tokenBytes(id))),
+      vocab: dims.vocab,
+      ...{ compileMsMax, clock },
+    });
+    const planner = withForcedDrafts({
+      planner: createDraftPlanner({
+        none: createNoneDrafter(),
+        ngram: createSuffixDrafter({ now: clock.now }),
+        models: await Promise.all(options.drafters.map((start) => start(tokenizer))),
+        onFailure,
+      }),
+      grammars,
+      encodeBehind: (before, text) => encodeBehind(tokenizer, before, text),
+      clock,
+      onFailure: (error) => onFailure('grammar', error),
     });
     const ring = createPipeline({
       members,
@@ -105,7 +122,6 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     const { identity } = members.route()[0]!.manifest;
     const fingerprint = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 12);
     const randomSeed = (): bigint => randomBytes(8).readBigUInt64LE();
-    const grammarCheck = createGrammarCheck({ modelPath: options.model.path });
     const prompts = createPromptEncoder({ tokenizer, template, contextLength });
     return {
       completions: withGrammarCheck(
@@ -116,7 +132,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
           kvPositions: members.kvPositions,
           randomSeed,
         }),
-        grammarCheck,
+        createGrammarCheck(grammars),
       ),
       scheduler,
       planner,
@@ -127,8 +143,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       contextLength,
       fingerprint,
       async close() {
-        await grammarCheck.close();
         await scheduler.close();
+        await grammars.close();
         await members.close();
       },
     };

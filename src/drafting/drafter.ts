@@ -23,11 +23,13 @@ export interface Sequence {
   readonly sampling: Sampling;
   /** Pairs of draft probabilities per token that verification wants of a drafter that has them; left out or null: none. */
   readonly draftPairs?: number | null;
+  /** What the answer must look like, and the ids that may end it; left out or null: anything. */
+  readonly grammar?: { readonly ebnf: string; readonly eosIds: readonly number[] } | null;
 }
 
 /** What a request may fix: which drafter, and a length of 0 to draftTokensLimit. 'auto' leaves it to the planner. */
 export interface DraftPolicy {
-  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm' | 'head';
+  readonly drafter: 'auto' | 'none' | 'ngram' | 'lm' | 'head' | 'grammar';
   readonly draftLength: number | 'auto';
   /**
    * Read by the scheduler: one draft at a time (sync), or frames that follow one another while earlier ones are under
@@ -68,7 +70,7 @@ export interface Draft {
   readonly probs: readonly SparseProbs[] | null;
   /** Per token the drafter's own probability of it, given those before; null where it has none. */
   readonly confidence: Float32Array | null;
-  /** Name of the drafter that made it: 'none', 'ngram', 'lm', 'head'. */
+  /** Name of the drafter that made it, or its beginning: 'none', 'ngram', 'lm', 'head', 'grammar'. */
   readonly source: string;
   /** Tokens of context that the match behind this draft agreed on; 0 where that has no meaning. */
   readonly matchLength: number;

@@ -80,6 +80,7 @@ export class Session implements Sequence {
   readonly owner: string;
   readonly sampling: Sampling;
   readonly draftPairs: number | null;
+  readonly grammar: NonNullable<Sequence['grammar']> | null;
   status: SessionStatus = 'waiting';
   private epoch = 1;
   private round = 0;
@@ -98,6 +99,8 @@ export class Session implements Sequence {
     this.prediction = request.prediction;
     this.owner = request.owner;
     this.sampling = request.sampling;
+    const ebnf = request.tail?.grammar;
+    this.grammar = ebnf === undefined ? null : { ebnf, eosIds: request.eosIds };
     this.draftPairs = draftPairsWanted(request.tail?.verification ?? { mode: 'coupled' }, request.sampling);
   }
 

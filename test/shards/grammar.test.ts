@@ -68,28 +68,22 @@ test('createGrammars refuses a text that is no grammar, says why, and goes on', 
 });
 
 test('grammarStep masks, ends where nothing may follow, and never masks everything', async () => {
-  const step = grammarStep(await grammars.open('root ::= "a"', [eos]), { promptLength: 2, eosIds: [eos] });
-  const row = (): Float32Array => new Float32Array(vocab).fill(1);
-  const finite = (logits: Float32Array): number[] =>
-    [...logits.keys()].filter((id) => logits[id]! > -Infinity);
-  const follower = step.follower!;
-  for (const position of [0, 1]) follower.push(7, position);
-  let logits = row();
-  step.apply(logits, 0);
-  assert.deepEqual(finite(logits), [code('a')]);
-  logits[code('a')] = -Infinity;
-  step.apply(logits, 0);
-  assert.deepEqual(finite(logits), [eos]);
-  follower.push(code('a'), 2);
-  logits = row();
-  step.apply(logits, 1);
-  assert.deepEqual(finite(logits), [eos]);
-  follower.pop(code('a'), 2);
-  follower.pop(7, 1);
-  follower.push(7, 1);
-  logits = row();
-  step.apply(logits, 0);
-  assert.deepEqual(finite(logits), [code('a')]);
+  const matcher = await grammars.open('root ::= "a"', [eos]);
+  const step = grammarStep(() => matcher.mask(), [eos]);
+  const masked = (...gone: readonly number[]): number[] => {
+    const logits = new Float32Array(vocab).fill(1);
+    for (const id of gone) logits[id] = -Infinity;
+    step.apply(logits, 0);
+    return [...logits.keys()].filter((id) => logits[id]! > -Infinity);
+  };
+  assert.deepEqual(masked(), [code('a')]);
+  assert.deepEqual(masked(code('a')), [eos]);
+  matcher.accept(code('a'));
+  assert.deepEqual(masked(), [eos]);
+  matcher.accept(eos);
+  assert.deepEqual(masked(), [eos]);
+  matcher.rollback(2);
+  assert.deepEqual(masked(), [code('a')]);
 });
 
 test('token bytes survive their file, and a damaged file is refused', () => {

@@ -3,12 +3,19 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { chatCompletion } from '../../routes/chat-response.ts';
 import type { CompletionRequest, VerificationReport } from '../../src/completion.ts';
+import { formatGrammar } from '../../src/grammar/answer-grammar.ts';
 import type { Serving } from '../../src/serving.ts';
 import type { RatedToken } from '../../src/token-logprobs.ts';
 import { makeTinyModel, startTinyCluster } from '../support/tiny-cluster.ts';
 
 const text = 'def add(a, b):\n    return a + b\n\ndef sub(a, b):\n';
-const drafters = ['none', 'ngram', 'lm', 'auto'] as const;
+const drafters = ['none', 'ngram', 'lm', 'grammar', 'auto'] as const;
+
+/** Forced and free text by turns. */
+const listGrammar = formatGrammar({
+  kind: 'json_schema',
+  schema: { type: 'array', items: { enum: ['sub', 'add', 'subtract'] }, minItems: 4 },
+});
 
 interface Said {
   readonly ids: number[];
@@ -74,6 +81,12 @@ test('log-probabilities are the same bytes whatever drafts', async (t) => {
     { temperature: 0.9 },
     { temperature: 0.9, penalties: { frequency: 0.6, presence: 0.3, repetition: 1.2 } },
     { logitBias: [{ id: 30, bias: 5 }], ignoreEos: true },
+    { grammar: { ebnf: listGrammar, param: 'response_format' } },
+    {
+      grammar: { ebnf: listGrammar, param: 'response_format' },
+      temperature: 1.1,
+      penalties: { frequency: 0.6, presence: 0.3, repetition: 1.2 },
+    },
   ];
   for (const part of cases) {
     const plain = await ask(serving, {

@@ -99,6 +99,7 @@ export function createFakeEngine({ range, beforePass }: FakeEngineOptions): Fake
       hashes.set(session, donor.slice(0, adopt?.length ?? 0));
       open.add(session);
     },
+    async prepareTail() {},
     async openTail(session, options) {
       if (!open.has(session)) throw new ShardError('unknown_session', 'openTail before open');
       tails.set(session, options);

@@ -1,7 +1,7 @@
 /** Token-level requests to a Serving: what the lossless tests compare is ids, not text. */
 import type { Sampling } from '../../shards/sampler.ts';
 import type { DraftPolicy } from '../../src/drafting/drafter.ts';
-import type { TokenSink } from '../../src/engine/session.ts';
+import type { TailExtras, TokenSink } from '../../src/engine/session.ts';
 import type { SessionStats } from '../../src/engine/session-stats.ts';
 import type { Serving } from '../../src/serving.ts';
 
@@ -12,6 +12,7 @@ export interface GenerateOptions {
   readonly policy: DraftPolicy;
   readonly prediction?: readonly number[] | null;
   readonly eosIds?: readonly number[];
+  readonly tail?: TailExtras;
   readonly owner?: string;
   readonly signal?: AbortSignal;
   /** Hears of every commit. */
@@ -47,6 +48,7 @@ export function generate(
       minTokens: 0,
       ignoreEos: options.eosIds === undefined,
       eosIds: options.eosIds ?? [],
+      ...(options.tail !== undefined && { tail: options.tail }),
       prediction: options.prediction ? Uint32Array.from(options.prediction) : null,
       speculation: options.policy,
       owner: options.owner ?? '',

@@ -1,0 +1,83 @@
+/**
+ * Masks of the rows of one pass, in memory that the thread that makes them shares with the one that verifies. They are
+ * made one after the other while the pass runs, and only as far as verification goes.
+ * Invariant: a row that was read was whole when it was read, and is what the grammar says behind the ids before it.
+ */
+import { ShardError } from './errors.ts';
+
+/** Words of control: rows that are ready, and flags by either side. */
+const readyAt = 0;
+const stoppedAt = 1;
+const failedAt = 2;
+const controlWords = 3;
+
+/** A grammar that takes so long over one row is out of hand: ambiguous ones grow with the cube of the text. */
+const rowMsMax = 10_000;
+
+export class MaskRows {
+  readonly memory: SharedArrayBuffer;
+  readonly #control: Int32Array;
+  readonly #words: number;
+
+  private constructor(memory: SharedArrayBuffer, vocab: number) {
+    this.memory = memory;
+    this.#control = new Int32Array(memory, 0, controlWords);
+    this.#words = (vocab + 31) >> 5;
+  }
+
+  static create(rows: number, vocab: number): MaskRows {
+    const wordsPerRow = 1 + ((vocab + 31) >> 5);
+    return new MaskRows(new SharedArrayBuffer(4 * (controlWords + rows * wordsPerRow)), vocab);
+  }
+
+  /** The same rows in another thread. */
+  static over(memory: SharedArrayBuffer, vocab: number): MaskRows {
+    return new MaskRows(memory, vocab);
+  }
+
+  /** Does anybody wait for the next row? */
+  get wanted(): boolean {
+    return Atomics.load(this.#control, stoppedAt) === 0;
+  }
+
+  /** Rows come in order. `mask` null: nothing of the grammar may follow. */
+  write(row: number, mask: Int32Array | null): void {
+    const { flag, words } = this.#row(row);
+    flag[0] = mask === null ? 0 : 1;
+    if (mask !== null) words.set(mask);
+    Atomics.store(this.#control, readyAt, row + 1);
+    Atomics.notify(this.#control, readyAt);
+  }
+
+  /** No row comes any more. */
+  fail(): void {
+    Atomics.store(this.#control, failedAt, 1);
+    Atomics.notify(this.#control, readyAt);
+  }
+
+  /** Blocks until the row is there: a view, or null behind the end of the grammar. Throws engine_failed. */
+  read(row: number): Int32Array | null {
+    const control = this.#control;
+    for (let ready = Atomics.load(control, readyAt); ready <= row; ready = Atomics.load(control, readyAt)) {
+      if (Atomics.load(control, failedAt) !== 0)
+        throw new ShardError('engine_failed', 'the grammar was lost; send the request again');
+      if (Atomics.wait(control, readyAt, ready, rowMsMax) === 'timed-out')
+        throw new ShardError('engine_failed', `the grammar takes more than ${rowMsMax} ms a token`);
+    }
+    const { flag, words } = this.#row(row);
+    return flag[0] === 0 ? null : words;
+  }
+
+  /** What was not read is not needed. */
+  stop(): void {
+    Atomics.store(this.#control, stoppedAt, 1);
+  }
+
+  #row(row: number): { readonly flag: Int32Array; readonly words: Int32Array } {
+    const start = 4 * (controlWords + row * (1 + this.#words));
+    return {
+      flag: new Int32Array(this.memory, start, 1),
+      words: new Int32Array(this.memory, start + 4, this.#words),
+    };
+  }
+}

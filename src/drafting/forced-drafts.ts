@@ -1,0 +1,208 @@
+/**
+ * Source 'grammar': what an answer's grammar leaves no choice about is drafted for free, and other sources' drafts are
+ * cut at the first token that the grammar refuses, since the tail would refuse it for sure. It stands around the
+ * planner: guesses come from there, forced text goes behind them.
+ * The grammar forces text, not tokens, so its drafts are guesses too; verification decides as ever.
+ */
+import type { Clock } from '../../shards/clock.ts';
+import type { Trace } from '../../shards/grammar-call.ts';
+import type { GrammarAnswer, GrammarThreads } from '../../shards/grammar-threads.ts';
+import type { DraftPlanner } from './chooser.ts';
+import {
+  countOutcome,
+  type Draft,
+  type DraftOutcome,
+  type DraftRequest,
+  draftTokensLimit,
+  emptyDraft,
+  newDraftCounters,
+  type Sequence,
+} from './drafter.ts';
+
+/** A draft never waits longer for the grammar: its thread may be compiling another one. */
+const traceMsMax = 20;
+
+/** So many forced tokens are a draft by themselves; fewer go behind what another source guesses. */
+const enoughTokens = 4;
+
+/** How far a forced token is believed: the text may be cut into other ones. */
+const forcedChance = 0.97;
+
+export interface ForcedDraftsOptions {
+  readonly planner: DraftPlanner;
+  readonly grammars: Pick<GrammarThreads, 'open'>;
+  /** Ids of a text as it would be written behind others. */
+  readonly encodeBehind: (before: readonly number[], text: string) => number[];
+  readonly clock: Pick<Clock, 'now' | 'after'>;
+  /** Called when a grammar cannot be followed; its answer goes on without. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** What a draft that was handed out is made of. */
+interface Parts {
+  /** As the planner made it; null if it was not asked. */
+  readonly guess: Draft | null;
+  /** Tokens of the guess that were sent. */
+  readonly kept: number;
+}
+
+export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
+  const { planner, grammars, encodeBehind, clock, onFailure } = options;
+  const counters = newDraftCounters();
+  const answers = new Map<string, Promise<GrammarAnswer | null>>();
+  const partsOf = new WeakMap<Draft, Parts>();
+
+  async function draftOne(request: DraftRequest, answer: GrammarAnswer, signal: AbortSignal): Promise<Draft> {
+    const { sequence, ahead, policy } = request;
+    const { drafter, draftLength } = policy ?? { drafter: 'auto', draftLength: 'auto' };
+    const start = clock.now();
+    const known = [...sequence.tokens.slice(sequence.promptLength), ...(ahead?.ids ?? [])];
+    const lengthMax = Math.min(
+      request.draftTokensMax,
+      draftLength === 'auto' ? draftTokensLimit : draftLength,
+    );
+    const mayForce = drafter === 'auto' || drafter === 'grammar';
+    const tokensOf = (text: string, guesses: readonly number[]): number[] =>
+      mayForce ? forcedTokens(text, [...sequence.tokens, ...(ahead?.ids ?? []), ...guesses]) : [];
+    const join = (guess: Draft | null, kept: number, forced: readonly number[]): Draft => {
+      const draft = joined(guess ?? emptyDraft, kept, forced.slice(0, lengthMax - kept), {
+        offset: ahead?.ids.length ?? 0,
+        draftMs: clock.now() - start,
+      });
+      partsOf.set(draft, { guess, kept });
+      return draft;
+    };
+
+    if (mayForce) {
+      const first = tokensOf((await trace(answer, known, [])).forcedFirst, []);
+      if (first.length >= enoughTokens || drafter === 'grammar') return join(null, 0, first);
+    }
+    const guess = planner.draftNow(request) ?? (await planner.draft([request], signal))[0]!;
+    // Cutting what was drawn from a law would change the law of the answer.
+    if (guess.probs !== null) return guess;
+    const guesses = [...guess.ids];
+    const { allowed, forcedFirst, forced } = await trace(answer, known, guesses);
+    const alone = tokensOf(forcedFirst, []);
+    const behind = tokensOf(forced, guesses.slice(0, allowed));
+    if (alone.length > allowed + behind.length) return join(guess, 0, alone);
+    return allowed === guesses.length && behind.length === 0 ? guess : join(guess, allowed, behind);
+  }
+
+  /** Where another token may follow, white space at the end is mostly the beginning of that token. */
+  function forcedTokens(text: string, before: readonly number[]): number[] {
+    const certain = text.split('\ufffd')[0]!.trimEnd();
+    return certain === '' ? [] : encodeBehind(before, certain);
+  }
+
+  async function trace(
+    answer: GrammarAnswer,
+    known: readonly number[],
+    guesses: readonly number[],
+  ): Promise<Trace> {
+    const nothing = { allowed: guesses.length, forcedFirst: '', forced: '' };
+    const { promise: late, resolve } = Promise.withResolvers<Trace>();
+    const cancel = clock.after(traceMsMax, () => resolve(nothing));
+    const traced = answer.trace(known, guesses).catch((error) => {
+      onFailure(error);
+      return nothing;
+    });
+    try {
+      return await Promise.race([traced, late]);
+    } finally {
+      cancel();
+    }
+  }
+
+  function observe(sequence: Sequence, outcome: DraftOutcome): void {
+    const { draft, verdict } = outcome;
+    const { guess, kept } = partsOf.get(draft) ?? {
+      guess: null,
+      kept: draft.source === 'grammar' ? 0 : draft.ids.length,
+    };
+    if (kept < draft.ids.length && verdict.accepted >= kept) {
+      const forced = { ...draft, ids: draft.ids.slice(kept), draftMs: kept === 0 ? draft.draftMs : 0 };
+      const accepted = verdict.accepted - kept;
+      countOutcome(counters, {
+        ...outcome,
+        draft: forced,
+        verdict: { ...verdict, accepted, ids: verdict.ids.slice(kept) },
+      });
+    }
+    const roundRows = outcome.roundRows ?? draft.ids.length + 1;
+    if (guess === null) planner.observe(sequence, { ...outcome, roundRows });
+    else planner.observe(sequence, { ...outcome, roundRows, draft: guess, verdict: agreed(guess, verdict) });
+  }
+
+  return {
+    name: planner.name,
+    counters: planner.counters,
+    countersBySource: new Map([...planner.countersBySource, ['grammar', counters]]),
+
+    open(sequence, policy) {
+      planner.open(sequence, policy);
+      const { grammar } = sequence;
+      if (grammar == null || policy?.drafter === 'none') return;
+      const opened = grammars.open(grammar.ebnf, grammar.eosIds).catch((error) => {
+        onFailure(error);
+        return null;
+      });
+      answers.set(sequence.id, opened);
+    },
+
+    draftNow: (request) => (answers.has(request.sequence.id) ? null : planner.draftNow(request)),
+    prepare: (request) => planner.prepare?.(request),
+
+    async draft(requests, signal) {
+      signal.throwIfAborted();
+      const forced = await Promise.all(
+        requests.map(async (request) => {
+          const { sequence, draftTokensMax, policy } = request;
+          if (draftTokensMax <= 0 || policy?.drafter === 'none') return null;
+          const answer = await (answers.get(sequence.id) ?? null);
+          return answer === null ? null : draftOne(request, answer, signal);
+        }),
+      );
+      const others = requests.filter((_, i) => forced[i] === null);
+      const drafts = others.length === 0 ? [] : await planner.draft(others, signal);
+      let next = 0;
+      return forced.map((draft) => draft ?? drafts[next++]!);
+    },
+
+    observe,
+
+    close(sequence) {
+      planner.close(sequence);
+      void answers.get(sequence.id)?.then((answer) => answer?.close());
+      answers.delete(sequence.id);
+    },
+
+    dispose: () => planner.dispose(),
+  };
+}
+
+/** The first `kept` tokens of a guess and forced ones behind: always a new object, told apart by identity. */
+function joined(
+  guess: Draft,
+  kept: number,
+  forced: readonly number[],
+  { offset, draftMs }: Pick<Draft, 'offset' | 'draftMs'>,
+): Draft {
+  const ids = Uint32Array.from([...guess.ids.subarray(0, kept), ...forced]);
+  if (ids.length === 0) return { ...emptyDraft, draftMs };
+  const believed = guess.chances ?? guess.ids.map(() => 1);
+  const chances = [...Array.from(believed).slice(0, kept), ...forced.map(() => forcedChance)];
+  const told = { ids, chances, reach: chances.reduce((reach, chance) => reach * chance, 1), draftMs };
+  if (kept === 0) return { ...emptyDraft, ...told, source: 'grammar', offset };
+  const confidence =
+    guess.confidence && Float32Array.from([...guess.confidence.subarray(0, kept), ...forced.map(() => 1)]);
+  return { ...guess, ...told, confidence, fromPrediction: Math.min(guess.fromPrediction, kept) };
+}
+
+/** The verdict on a guess of which not all was sent, as far as it is known from what was committed. */
+function agreed({ ids }: Draft, verdict: DraftOutcome['verdict']): DraftOutcome['verdict'] {
+  const most = Math.min(ids.length, verdict.ids.length - 1);
+  let accepted = 0;
+  while (accepted < most && ids[accepted] === verdict.ids[accepted]) accepted += 1;
+  const kind = accepted < ids.length ? 'recovered' : 'bonus';
+  return { accepted, ids: verdict.ids.slice(0, accepted + 1), kind, finished: verdict.finished };
+}
