@@ -15,7 +15,7 @@ import { type BenchMode, plainChain, speculative } from './modes.ts';
 import { lineChart } from './plot.ts';
 import { type Plot, plotName } from './plot-files.ts';
 import { scoreTokens } from './prompt-score.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { type Quality, qualityOf } from './quality.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
 
@@ -63,18 +63,20 @@ export async function runAdaptiveBench(options: AdaptiveOptions): Promise<Adapti
     options.print(`\n${adaptiveText(report, plainTable)}\n`);
     reports.push(report);
     await publish(options, {
-      json: { claim: 'adaptive', limits: adaptiveDefaults, reports },
-      sections: [
-        {
-          key: plotName('adaptive', options.workers),
-          title: `Adaptive verification (lossy): ${options.workers} workers`,
-          body: reports.map((done) => adaptiveText(done, markdownTable)).join('\n\n'),
-          plots: reports.map(adaptivePlot),
-        },
-      ],
+      json: { claim: 'adaptive', reports },
+      sections: adaptiveSections(reports),
     });
   }
   return reports;
+}
+
+export function adaptiveSections(reports: readonly AdaptiveReport[]): Section[] {
+  return [...Map.groupBy(reports, ({ workers }) => workers)].map(([workers, ofRing]) => ({
+    key: plotName('adaptive', workers),
+    title: `Adaptive verification (lossy): ${workers} workers`,
+    body: ofRing.map((report) => adaptiveText(report, markdownTable)).join('\n\n'),
+    plots: ofRing.map(adaptivePlot),
+  }));
 }
 
 function modeOf(tau: number): BenchMode {

@@ -13,7 +13,7 @@ import type { ClusterModel } from './cluster.ts';
 import type { Publication } from './publish.ts';
 
 const ownPrompts = new URL('./prompts.jsonl', import.meta.url).pathname;
-const benchmarksDocument = new URL('../docs/benchmarks.md', import.meta.url).pathname;
+export const benchmarksDocument = new URL('../docs/benchmarks.md', import.meta.url).pathname;
 /** What published figures of small drafters are measured with, about. */
 const usualTokens = 96;
 /** Of a smoke test. */
@@ -114,6 +114,6 @@ export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => text.split(',').map((item) => parse(item.trim()));
 }
 
-function collect(path: string, paths: readonly string[]): string[] {
+export function collect(path: string, paths: readonly string[]): string[] {
   return [...paths, path];
 }

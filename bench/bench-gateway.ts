@@ -43,7 +43,7 @@ export interface BenchAnswer {
 /** Decodes greedily. Rejects with what the ring fails with. */
 export async function generate(
   { scheduler, tokenizer }: Serving,
-  { verification, ...request }: BenchRequest,
+  { verification, owner = randomUUID(), ...request }: BenchRequest,
 ): Promise<BenchAnswer> {
   const ids: number[] = [];
   let firstIds = 0;
@@ -55,7 +55,7 @@ export async function generate(
       minTokens: 0,
       ignoreEos: false,
       eosIds: tokenizer.eosIds,
-      owner: request.owner ?? randomUUID(),
+      owner,
       signal: new AbortController().signal,
       sink: {
         commit(committed) {

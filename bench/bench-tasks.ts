@@ -7,10 +7,12 @@ import { readGguf } from '../src/models/gguf.ts';
 import { modelDims } from '../src/models/model-dims.ts';
 import { createChatTemplate } from '../src/text/chat-template.ts';
 import { createTokenizer } from '../src/text/tokenizer.ts';
-import type { DataSet } from './data-set.ts';
+import { type BenchPrompt, type DataSet, spreadOver } from './data-set.ts';
 import { readDataSets } from './datasets.ts';
 import type { BenchTask } from './mode-runs.ts';
 
+/** Prompts of a set that may be answered beforehand: half of the smallest public set. */
+export const othersMax = 40;
 /** Prompts for a measurement without delay. */
 const undelayedPrompts = 6;
 
@@ -27,6 +29,8 @@ export interface PreparedTasks {
   readonly dims: ModelDims;
   readonly sets: readonly DataSet[];
   readonly tasks: readonly BenchTask[];
+  /** By set: what is not measured. */
+  readonly others: ReadonlyMap<string, readonly BenchTask[]>;
 }
 
 /** Prompts that are too long are named and left out. Throws if none is left, and what reading the files throws. */
@@ -37,22 +41,25 @@ export async function prepareTasks(options: TaskOptions): Promise<PreparedTasks>
   const tokenizer = createTokenizer(file.metadata);
   const template = createChatTemplate(file.metadata, tokenizer);
   const sets: DataSet[] = [];
-  const tasks: BenchTask[] = [];
   for (const path of dataPaths) {
     sets.push(...(await readDataSets(path, { limit, countTokens: (text) => tokenizer.encode(text).length })));
   }
-  for (const { name, prompts } of sets) {
-    for (const prompt of prompts) {
+  const fitting = (set: string, prompts: readonly BenchPrompt[]): BenchTask[] =>
+    prompts.flatMap((prompt) => {
       const promptIds = template.encodeChat([{ role: 'user', content: prompt.text }]);
-      if (promptIds.length + maxTokens <= dims.contextLength) tasks.push({ ...prompt, set: name, promptIds });
-      else print(`${prompt.id} is left out: ${promptIds.length} tokens and an answer exceed the context`);
-    }
-  }
+      if (promptIds.length + maxTokens <= dims.contextLength) return [{ ...prompt, set, promptIds }];
+      print(`${prompt.id} is left out: ${promptIds.length} tokens and an answer exceed the context`);
+      return [];
+    });
+  const tasks = sets.flatMap(({ name, prompts }) => fitting(name, prompts));
   if (tasks.length === 0) throw new Error('No prompt is left to measure with.');
   print(
     `${tasks.length} prompts: ${sets.map(({ name, prompts }) => `${name} ${prompts.length}`).join(', ')}`,
   );
-  return { dims, sets, tasks };
+  const others = new Map(
+    sets.map(({ name, others: left }) => [name, fitting(name, spreadOver(left, othersMax))]),
+  );
+  return { dims, sets, tasks, others };
 }
 
 /** A few prompts of all sets. */

@@ -15,6 +15,20 @@ export interface DataSet {
   /** How a task becomes a message; printed with every result, since it decides what the model answers. */
   readonly wording: string;
   readonly prompts: readonly BenchPrompt[];
+  /** What a limit left out: answers to them may be known beforehand (warm-store.ts), none of them is measured. */
+  readonly others: readonly BenchPrompt[];
+}
+
+/** Items to measure, and the rest. */
+export interface Cut<T> {
+  readonly chosen: readonly T[];
+  readonly others: readonly T[];
+}
+
+export function cutSet<T>(items: readonly T[], limit: number | null): Cut<T> {
+  const chosen = spreadOver(items, limit);
+  const kept = new Set(chosen);
+  return { chosen, others: items.filter((item) => !kept.has(item)) };
 }
 
 /** At most `limit` items at even distances, so that every part of an ordered file is seen. */

@@ -4,7 +4,7 @@
  * so it is fixed here and printed with every result.
  */
 import { open } from 'node:fs/promises';
-import { type DataSet, spreadOver } from './data-set.ts';
+import { type BenchPrompt, cutSet, type DataSet } from './data-set.ts';
 import { completionSet, editSet, type HumanEvalTask } from './humaneval.ts';
 
 /** The public sets have below 2 MB; a larger file is a mistaken path. */
@@ -28,48 +28,48 @@ function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: 
   const has = (...fields: string[]): boolean => rows.every((row) => fields.every((field) => field in row));
   if (has('task_id', 'prompt', 'entry_point', 'canonical_solution')) {
     const tasks = rows as unknown as HumanEvalTask[];
-    return [completionSet(spreadOver(tasks, limit)), editSet(tasks, countTokens, limit)];
+    return [completionSet(tasks, limit), editSet(tasks, countTokens, limit)];
   }
   if (has('question', 'answer')) {
-    const prompts = spreadOver(
-      rows.map((row, i) => ({
-        id: `gsm8k/${i}`,
-        kind: 'maths',
-        text: String(row['question']),
-        answer: numberAfter(String(row['answer']), '####'),
-      })),
-      limit,
-    );
-    return [{ name: 'gsm8k', wording: '{question}', prompts }];
+    const prompts = rows.map((row, i) => ({
+      id: `gsm8k/${i}`,
+      kind: 'maths',
+      text: String(row['question']),
+      answer: numberAfter(String(row['answer']), '####'),
+    }));
+    return [cutTo(limit, 'gsm8k', '{question}', prompts)];
   }
   if (has('turns', 'category')) {
-    const prompts = spreadOver(
-      rows.map((row, i) => ({
-        id: `spec-bench/${row['question_id'] ?? i}`,
-        kind: String(row['category']),
-        text: String((row['turns'] as readonly unknown[])[0]),
-      })),
-      limit,
-    );
-    return [{ name: 'spec-bench', wording: '{turns[0]}', prompts }];
+    const prompts = rows.map((row, i) => ({
+      id: `spec-bench/${row['question_id'] ?? i}`,
+      kind: String(row['category']),
+      text: String((row['turns'] as readonly unknown[])[0]),
+    }));
+    return [cutTo(limit, 'spec-bench', '{turns[0]}', prompts)];
   }
   if (has('set', 'kind', 'text')) {
-    return [...Map.groupBy(rows, (row) => String(row['set']))].map(([name, group]) => ({
-      name,
-      wording: '{text}',
-      prompts: spreadOver(
-        group.map((row, i) => ({
-          id: `${name}/${i}`,
-          kind: String(row['kind']),
-          text: String(row['text']),
-        })),
-        limit,
-      ),
-    }));
+    return [...Map.groupBy(rows, (row) => String(row['set']))].map(([name, group]) => {
+      const prompts = group.map((row, i) => ({
+        id: `${name}/${i}`,
+        kind: String(row['kind']),
+        text: String(row['text']),
+      }));
+      return cutTo(limit, name, '{text}', prompts);
+    });
   }
   throw new Error(
     `${path} is none of the known formats: HumanEval, GSM8K, Spec-Bench, or lines of {set, kind, text}.`,
   );
+}
+
+function cutTo(
+  limit: number | null,
+  name: string,
+  wording: string,
+  prompts: readonly BenchPrompt[],
+): DataSet {
+  const { chosen, others } = cutSet(prompts, limit);
+  return { name, wording, prompts: chosen, others };
 }
 
 /** NaN where there is none. */

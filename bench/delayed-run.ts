@@ -9,6 +9,7 @@ import type { LinkShape } from './delay-schedule.ts';
 import { type Difference, type MeasureOptions, type ModeRun, measureModes } from './mode-runs.ts';
 import { type BenchMode, isLossless } from './modes.ts';
 import { median } from './statistics.ts';
+import { createWarmStores, fillingSessionsMax } from './warm-store.ts';
 
 /** Echoes before and after a run, and after every prompt. */
 const echoes = 15;
@@ -59,12 +60,13 @@ export async function measureDelayed<T extends object>(
 
 async function measureOver(
   cluster: BenchCluster,
-  { dims, tasks }: PreparedTasks,
+  { dims, tasks, others }: PreparedTasks,
   options: DelayedOptions,
 ): Promise<DelayedRun> {
   const { links } = cluster;
   const { print, modes, repeats, maxTokens } = options;
-  const chain = await cluster.openGateway('chain');
+  const load = { sessionsMax: fillingSessionsMax, queuedMax: fillingSessionsMax };
+  const chain = await cluster.openGateway('chain', load);
   const star = modes.some(({ topology }) => topology === 'star') ? await cluster.openGateway('star') : chain;
   const before = await links.measureOneWayMs(echoes);
   print(`one-way delay measured ${before.toFixed(2)} ms`);
@@ -72,6 +74,7 @@ async function measureOver(
   const progress = progressOf(print);
   const measureOptions: MeasureOptions = {
     ...{ modes, tasks, repeats, maxTokens, seed: benchSeed, vocab: dims.vocab },
+    warmOwner: createWarmStores(chain, others, maxTokens),
     generate: (topology, request) => generate(topology === 'chain' ? chain : star, request),
     async onTask(...done) {
       during.push(await links.measureOneWayMs(echoesBetween));
@@ -103,6 +106,6 @@ function progressOf(print: (line: string) => void): (...done: Parameters<Measure
 /** Connections, caches and the planner's first guesses are not what is measured. */
 async function warmUp({ modes, tasks, generate: answer }: MeasureOptions): Promise<void> {
   const request = { promptIds: tasks[0].promptIds, maxTokens: 16, prediction: null };
-  for (const { topology, speculation } of modes.filter(isLossless))
+  for (const { topology, speculation } of modes.filter((mode) => isLossless(mode) && !mode.warm))
     await answer(topology, { ...request, speculation });
 }

@@ -16,7 +16,7 @@ import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
 import { lineChart } from './plot.ts';
 import { type Plot, plotName } from './plot-files.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { repetitionPeriod } from './repetition.ts';
 import { type KnownOutput, newReplayTotals, type ReplayTotals, replayOutput } from './replay.ts';
 import { median } from './statistics.ts';
@@ -54,7 +54,16 @@ export interface DrafterLine {
   readonly tdMs: number;
 }
 
-export async function runDraftersBench(options: DraftersOptions): Promise<readonly DrafterLine[]> {
+export interface DraftersReport {
+  readonly model: string;
+  readonly maxTokens: number;
+  readonly draftTokensMax: number;
+  readonly environment: Environment;
+  readonly lines: readonly DrafterLine[];
+  readonly goals: readonly Goal[];
+}
+
+export async function runDraftersBench(options: DraftersOptions): Promise<DraftersReport> {
   const { print, draftTokensMax } = options;
   const environment = readEnvironment();
   const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
@@ -74,17 +83,24 @@ export async function runDraftersBench(options: DraftersOptions): Promise<readon
       lines.push(lineOf(set, name, ofSet.length, totals));
     }
   }
-  const goals = drafterGoals(lines);
-  const text = (draw: (table: Table) => string): string =>
-    draftersText({ lines, goals, environment, options }, draw);
-  print(`\n${text(plainTable)}\n`);
+  const { model, maxTokens } = options;
+  const conditions = { model: model.name, maxTokens, draftTokensMax, environment };
+  const report = { ...conditions, lines, goals: drafterGoals(lines) };
+  print(`\n${draftersText(report, plainTable)}\n`);
   await publish(options, {
-    json: { claim: 'drafters', environment, maxTokens: options.maxTokens, draftTokensMax, lines, goals },
-    sections: [
-      { key: 'drafters', title: 'Drafters', body: text(markdownTable), plots: acceptancePlots(lines) },
-    ],
+    json: { claim: 'drafters', reports: [report] },
+    sections: draftersSections([report]),
   });
-  return lines;
+  return report;
+}
+
+export function draftersSections(reports: readonly DraftersReport[]): Section[] {
+  return reports.map((report) => ({
+    key: 'drafters',
+    title: 'Drafters',
+    body: draftersText(report, markdownTable),
+    plots: acceptancePlots(report.lines),
+  }));
 }
 
 interface DrafterKind {
@@ -173,22 +189,12 @@ export function drafterGoals(lines: readonly DrafterLine[]): Goal[] {
 }
 
 function draftersText(
-  {
-    lines,
-    goals,
-    environment,
-    options,
-  }: {
-    lines: readonly DrafterLine[];
-    goals: readonly Goal[];
-    environment: Environment;
-    options: DraftersOptions;
-  },
+  { model, maxTokens, draftTokensMax, environment, lines, goals }: DraftersReport,
   draw: (table: Table) => string,
 ): string {
-  const positions = Array.from({ length: options.draftTokensMax }, (_, i) => `p${i + 1}`);
+  const positions = Array.from({ length: draftTokensMax }, (_, i) => `p${i + 1}`);
   return [
-    `${options.model.name}, greedy, at most ${options.maxTokens} tokens, drafts of up to ${options.draftTokensMax}; replayed on the ` +
+    `${model}, greedy, at most ${maxTokens} tokens, drafts of up to ${draftTokensMax}; replayed on the ` +
       `target's own answers, cold; ${environment.cpu} x ${environment.cores}, load ${cell(environment.loadAverage, 2)}, ` +
       `commit ${environment.commit ?? 'unknown'}, ${environment.date}. pK = chance that token K of a draft is right, given those ` +
       `before; E = tokens per round; td = time per drafted token, median.\n`,

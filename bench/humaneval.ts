@@ -3,7 +3,7 @@
  * its solution, to be given back with a small change; what an editor or an agent asks for all day, and the text where
  * copying drafters are at their best.
  */
-import { type DataSet, spreadOver } from './data-set.ts';
+import { type BenchPrompt, cutSet, type DataSet } from './data-set.ts';
 
 export interface HumanEvalTask {
   readonly task_id: string;
@@ -29,17 +29,16 @@ const edits: readonly { readonly kind: string; readonly instruction: (task: Huma
   { kind: 'strip', instruction: () => 'Remove the docstring from this function. Return the whole code.' },
 ];
 
-/** Every task, in the fence that models were trained on. */
-export function completionSet(tasks: readonly HumanEvalTask[]): DataSet {
-  return {
-    name: 'humaneval',
-    wording: 'Complete this Python function.⏎```python⏎{prompt}```',
-    prompts: tasks.map(({ task_id, prompt }) => ({
-      id: task_id,
-      kind: 'code',
-      text: `Complete this Python function.\n${fenced(prompt)}`,
-    })),
-  };
+/** At most `limit` tasks, in the fence that models were trained on. */
+export function completionSet(tasks: readonly HumanEvalTask[], limit: number | null): DataSet {
+  const completions = tasks.map(({ task_id, prompt }) => ({
+    id: task_id,
+    kind: 'code',
+    text: `Complete this Python function.\n${fenced(prompt)}`,
+  }));
+  const { chosen, others } = cutSet(completions, limit);
+  const wording = 'Complete this Python function.⏎```python⏎{prompt}```';
+  return { name: 'humaneval', wording, prompts: chosen, others };
 }
 
 /** Functions of fewer than 240 tokens, at most `limit` of them; the four edits take turns. */
@@ -51,15 +50,18 @@ export function editSet(
   const functions = tasks
     .map((task) => ({ task, code: `${task.prompt.trimStart()}${task.canonical_solution}` }))
     .filter(({ code }) => countTokens(code) < codeTokensMax);
-  const prompts = spreadOver(functions, limit).map(({ task, code }, index) => {
-    const { kind, instruction } = edits[index % edits.length];
-    return { id: `edit/${task.task_id}`, kind, text: `${instruction(task)}\n${fenced(code)}` };
-  });
+  const inTurn = (cut: typeof functions): BenchPrompt[] =>
+    cut.map(({ task, code }, index) => {
+      const { kind, instruction } = edits[index % edits.length];
+      return { id: `edit/${task.task_id}`, kind, text: `${instruction(task)}\n${fenced(code)}` };
+    });
+  const { chosen, others } = cutSet(functions, limit);
   const instructions = edits.map(({ kind }) => kind).join(' | ');
   return {
     name: 'edit',
     wording: `{${instructions}}⏎\`\`\`python⏎{prompt}{canonical_solution}\`\`\``,
-    prompts,
+    prompts: inTurn([...chosen]),
+    others: inTurn([...others]),
   };
 }
 

@@ -6,6 +6,8 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../src/config.ts';
 import { runAdaptiveBench } from './adaptive.ts';
 import {
+  benchmarksDocument,
+  collect,
   listOf,
   numberFrom,
   openShared,
@@ -17,6 +19,7 @@ import { runDraftersBench } from './drafters.ts';
 import { chosenModes } from './modes.ts';
 import { runPeerBench } from './peer.ts';
 import { runPrefillBench } from './prefill.ts';
+import { writeReport } from './report.ts';
 import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
 import { wanModes } from './wan-modes.ts';
@@ -105,6 +108,15 @@ withSharedFlags(program.command('prefill'))
     const repeats = quick ? 1 : Math.max(flags.repeat, prefillRepeats);
     await runPrefillBench({ ...(await openShared(flags)), t1Ms, workers, promptTokens, repeats });
   });
+
+program
+  .command('report')
+  .description('writes docs/benchmarks.md anew out of what --json has kept, and the table of all goals')
+  .requiredOption('--json <file>', 'what a benchmark has written (repeatable)', collect, [])
+  .option('--write-docs <file>', 'the document', benchmarksDocument)
+  .action(({ json, writeDocs }: { json: readonly string[]; writeDocs: string }) =>
+    writeReport(json, writeDocs, (line) => void process.stdout.write(`${line}\n`)),
+  );
 
 try {
   await program.parseAsync();

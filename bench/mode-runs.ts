@@ -57,6 +57,11 @@ export interface MeasureOptions {
   readonly maxTokens: number;
   readonly vocab: number;
   readonly seed: number;
+  /**
+   * Who has asked for other prompts of the set before; null if there are none, then the mode is left out. Asked anew for
+   * each mode and repeat: an owner that is measured twice on a prompt would know the answer.
+   */
+  readonly warmOwner: (set: string, use: string) => Promise<string | null>;
   readonly generate: (topology: Topology, request: BenchRequest) => Promise<BenchAnswer>;
   /** Called after every prompt, outside measured time. */
   readonly onTask: (done: number, total: number, runs: readonly ModeRun[]) => Promise<void>;
@@ -93,11 +98,13 @@ async function measureTask(
   repeat: number,
   place: number,
 ): Promise<ModeRun[]> {
-  const { modes } = options;
+  const modes = options.modes.filter(({ every = 1 }) => place % every === 0);
   const runs: ModeRun[] = [];
   const unpredicted = modes.filter(({ predictionEdits }) => predictionEdits === null);
-  for (const mode of turned(unpredicted, place))
-    runs.push(await measureRun(options, task, mode, repeat, null));
+  for (const mode of turned(unpredicted, place)) {
+    const owner = mode.warm ? await options.warmOwner(task.set, `${mode.name} ${repeat}`) : undefined;
+    if (owner !== null) runs.push(await measureRun(options, task, mode, repeat, null, owner));
+  }
   const { ids, repeating } = runs.find(({ mode }) => mode === plainChain.name)!;
   if (task.set !== predictionSet || repeating || ids.length <= predictedTokensMin) return runs;
   const predicted = modes.filter(({ predictionEdits }) => predictionEdits !== null);
@@ -114,10 +121,12 @@ async function measureRun(
   { name, topology, speculation, verification }: BenchMode,
   repeat: number,
   prediction: Uint32Array | null,
+  owner?: string,
 ): Promise<ModeRun> {
   const answer = await generate(topology, {
     ...{ promptIds, maxTokens, prediction, speculation },
     ...(verification === undefined ? {} : { verification }),
+    ...(owner === undefined ? {} : { owner }),
   });
   const repeating = repetitionPeriod(answer.ids) > 0;
   return { set, prompt: id, kind, mode: name, repeat, promptTokens: promptIds.length, ...answer, repeating };

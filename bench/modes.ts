@@ -12,6 +12,10 @@ export interface BenchMode {
   readonly speculation: DraftPolicy;
   /** Share of the plain output's tokens that are changed in the request's prediction; null: no prediction. */
   readonly predictionEdits: number | null;
+  /** The drafter knows answers to other prompts of the set (warm-store.ts). Left out: it knows none. */
+  readonly warm?: boolean;
+  /** Measured on every so many prompts: for a row that needs little to be told. Left out: on each. */
+  readonly every?: number;
   /** Left out: coupled, lossless. */
   readonly verification?: Verification;
 }
@@ -23,13 +27,14 @@ export const plainChain: BenchMode = {
   predictionEdits: null,
 };
 
-export const plainStar: BenchMode = { ...plainChain, name: 'plain star', topology: 'star' };
+/** The slowest of all, and one token costs what another does: few prompts tell it. */
+export const plainStar: BenchMode = { ...plainChain, name: 'plain star', topology: 'star', every: 4 };
 
 /** Speculation over the chain; the draft length is the planner's choice unless it is given. */
 export function speculative(
   name: string,
   speculation: Omit<DraftPolicy, 'draftLength'> & Partial<Pick<DraftPolicy, 'draftLength'>>,
-  further: Partial<Pick<BenchMode, 'predictionEdits' | 'verification'>> = {},
+  further: Partial<Pick<BenchMode, 'predictionEdits' | 'verification' | 'warm'>> = {},
 ): BenchMode {
   const policy = { draftLength: 'auto', ...speculation } as const;
   return { name, topology: 'chain', predictionEdits: null, ...further, speculation: policy };

@@ -12,7 +12,7 @@ import { atLeast, type Goal, goalTable } from './goals.ts';
 import { type LlamaPrograms, type LlamaServer, startRpcStages } from './llama-cpp.ts';
 import { plainChain, speculative } from './modes.ts';
 import { plotName } from './plot-files.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { sum } from './statistics.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
 
@@ -93,17 +93,19 @@ export async function runPeerBench(options: PeerOptions): Promise<PeerReport[]> 
     reports.push(report);
     await publish(options, {
       json: { claim: 'peer', reports },
-      sections: [
-        {
-          key: plotName('peer', options.workers),
-          title: `Beside llama.cpp over its rpc-servers: ${options.workers} stages`,
-          body: reports.map((done) => peerText(done, markdownTable)).join('\n\n'),
-          plots: [],
-        },
-      ],
+      sections: peerSections(reports),
     });
   }
   return reports;
+}
+
+export function peerSections(reports: readonly PeerReport[]): Section[] {
+  return [...Map.groupBy(reports, ({ workers }) => workers)].map(([workers, ofRing]) => ({
+    key: plotName('peer', workers),
+    title: `Beside llama.cpp over its rpc-servers: ${workers} stages`,
+    body: ofRing.map((report) => peerText(report, markdownTable)).join('\n\n'),
+    plots: [],
+  }));
 }
 
 async function compareAt(

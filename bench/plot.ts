@@ -32,11 +32,18 @@ export interface Segment {
   readonly text: string;
 }
 
+export interface Lane {
+  readonly name: string;
+  readonly segments: readonly Segment[];
+  /** Behind the end of the scale. Left out: nothing. */
+  readonly note?: string;
+}
+
 export interface LaneChart {
   readonly title: string;
   readonly x: Axis;
   readonly kinds: readonly string[];
-  readonly lanes: readonly { readonly name: string; readonly segments: readonly Segment[] }[];
+  readonly lanes: readonly Lane[];
 }
 
 /** Distinct for most colour-blind eyes (Okabe and Ito). */
@@ -51,7 +58,8 @@ const legendWidth = 200;
 const plotHeight = 300;
 const laneHeight = 26;
 const laneGap = 10;
-const laneNameWidth = 120;
+const laneNameWidth = 140;
+const laneNoteWidth = 84;
 const fontPx = 12;
 /** Mean width of a digit, to see whether a text fits. */
 const digitPx = 7;
@@ -106,31 +114,34 @@ export function lineChart({ title, x, y, series }: LineChart): string {
 }
 
 export function laneChart({ title, x, kinds, lanes }: LaneChart): string {
-  const bottom = top + 16 + lanes.length * (laneHeight + laneGap);
-  const right = width - 16;
+  const bottom = top + lanes.length * (laneHeight + laneGap);
+  const right = width - laneNoteWidth;
   const ends = lanes.flatMap(({ segments }) => segments.map(({ to }) => to));
-  const across = scaleOf(x, ends, left + laneNameWidth - 40, right);
+  const across = scaleOf(x, ends, laneNameWidth, right);
   const parts = [
-    ...across.ticks.map((tick) => vertical(across.at(tick), top + 10, bottom, tick)),
-    text((left + laneNameWidth + right) / 2, bottom + 36, x.label, 'middle'),
+    ...across.ticks.map((tick) => vertical(across.at(tick), top - 6, bottom, tick)),
+    text((laneNameWidth + right) / 2, bottom + 36, x.label, 'middle'),
   ];
-  for (const [index, { name, segments }] of lanes.entries()) {
-    const y = top + 16 + index * (laneHeight + laneGap);
-    parts.push(text(8, y + laneHeight / 2 + 4, name, 'start'));
+  for (const [index, { name, segments, note = '' }] of lanes.entries()) {
+    const y = top + index * (laneHeight + laneGap);
+    parts.push(
+      text(laneNameWidth - 10, y + laneHeight / 2 + 4, name, 'end'),
+      text(right + 10, y + laneHeight / 2 + 4, note, 'start'),
+    );
     for (const { from, to, kind, text: label } of segments) {
       const [x1, x2] = [across.at(from), across.at(to)];
       parts.push(
         `<rect x="${px1(x1)}" y="${y}" width="${px1(Math.max(0.5, x2 - x1 - 0.5))}" height="${laneHeight}" ` +
-          `fill="${colours[kind % colours.length]}" fill-opacity="0.75"/>`,
+          `fill="${colours[kind % colours.length]}" fill-opacity="0.85"/>`,
       );
       if (label.length * digitPx < x2 - x1 - 2)
         parts.push(text((x1 + x2) / 2, y + laneHeight / 2 + 4, label, 'middle', '#ffffff'));
     }
   }
   for (const [kind, name] of kinds.entries()) {
-    const legendX = left + kind * 230;
+    const legendX = laneNameWidth + kind * legendWidth;
     parts.push(
-      `<rect x="${legendX}" y="${bottom + 46}" width="12" height="12" fill="${colours[kind % colours.length]}" fill-opacity="0.75"/>`,
+      `<rect x="${legendX}" y="${bottom + 46}" width="12" height="12" fill="${colours[kind % colours.length]}" fill-opacity="0.85"/>`,
       text(legendX + 18, bottom + 56, name, 'start'),
     );
   }

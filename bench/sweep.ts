@@ -10,7 +10,7 @@ import { type ModeSummary, summariseModes } from './mode-summary.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
 import { lineChart } from './plot.ts';
 import { type Plot, plotName } from './plot-files.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
 
 /** Share of the best fixed length's speed that the automatic choice must reach, and of plain decoding's. */
@@ -41,7 +41,7 @@ export interface SweepReport extends DelayedRun {
 }
 
 export async function runSweepBench(options: SweepOptions): Promise<SweepReport[]> {
-  const { workers, print } = options;
+  const { print } = options;
   const modes = sweepModes(options.lengths);
   const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
   const reports: SweepReport[] = [];
@@ -50,18 +50,20 @@ export async function runSweepBench(options: SweepOptions): Promise<SweepReport[
     print(`\n${sweepText(report, plainTable)}\n`);
     reports.push(report);
     await publish(options, {
-      json: { claim: 'sweep', workers, lengths: options.lengths, reports },
-      sections: [
-        {
-          key: plotName('sweep', workers),
-          title: `Draft lengths: ${workers} workers`,
-          body: reports.map((done) => sweepText(done, markdownTable)).join('\n\n'),
-          plots: reports.flatMap(sweepPlots),
-        },
-      ],
+      json: { claim: 'sweep', reports },
+      sections: sweepSections(reports),
     });
   }
   return reports;
+}
+
+export function sweepSections(reports: readonly SweepReport[]): Section[] {
+  return [...Map.groupBy(reports, ({ workers }) => workers)].map(([workers, ofRing]) => ({
+    key: plotName('sweep', workers),
+    title: `Draft lengths: ${workers} workers`,
+    body: ofRing.map((report) => sweepText(report, markdownTable)).join('\n\n'),
+    plots: ofRing.flatMap(sweepPlots),
+  }));
 }
 
 export function sweepModes(lengths: readonly number[]): BenchMode[] {

@@ -1,4 +1,4 @@
-/** The modes of `bench wan`, from plain decoding to everything at once; only the last is lossy. */
+/** The modes of `bench wan`, from plain decoding to everything at once; only adaptive ones are lossy. */
 import { adaptiveDefaults } from '../shards/adaptive.ts';
 import { type BenchMode, plainChain, plainStar, speculative } from './modes.ts';
 
@@ -9,6 +9,8 @@ export const wanModes: readonly BenchMode[] = [
   speculative('text async', { drafter: 'ngram', rounds: 'async' }),
   speculative('head sync', { drafter: 'auto', rounds: 'sync' }),
   speculative('head async', { drafter: 'auto', rounds: 'async' }),
+  speculative('warm text sync', { drafter: 'ngram', rounds: 'sync' }, { warm: true }),
+  speculative('warm head async', { drafter: 'auto', rounds: 'async' }, { warm: true }),
   speculative(
     'adaptive async',
     { drafter: 'auto', rounds: 'async' },

@@ -1,77 +1,107 @@
-/** Plots of wan reports: speed-up over the links' delay, and the rounds of one answer on a line of time. */
-import type { RoundRecord } from '../src/engine/session-stats.ts';
+/** Plots of wan reports: speed-up over the links' delay and over the size of the ring, acceptance by position. */
 import type { ModeRun } from './mode-runs.ts';
-import { type BenchMode, plainChain } from './modes.ts';
-import { laneChart, lineChart, type Segment } from './plot.ts';
+import type { ModeSummary } from './mode-summary.ts';
+import { type BenchMode, plainStar } from './modes.ts';
+import { lineChart, type Series } from './plot.ts';
 import { type Plot, plotName } from './plot-files.ts';
-import { median } from './statistics.ts';
+import { goalT1Ms, goalWorkers } from './wan-goals.ts';
 import type { WanReport } from './wan-report.ts';
 
-const segmentKinds = ['draft, while the ring is idle', 'on the ring', 'frames behind others'];
+/** A chance out of fewer trials says nothing. */
+const trialsMin = 10;
+/** Beyond it lie only exact predictions. */
+const positionsMax = 16;
 
-/** One plot for each data set and size of ring that was measured at two delays or more. */
-export function speedUpPlots(reports: readonly WanReport[]): Plot[] {
-  const plots: Plot[] = [];
-  for (const [workers, ofRing] of Map.groupBy(reports, ({ settings }) => settings.workers)) {
-    if (ofRing.length < 2) continue;
-    for (const set of new Set(ofRing.flatMap(({ summaries }) => summaries.map((line) => line.set)))) {
-      const lines = ofRing.flatMap(({ settings, summaries }) =>
-        summaries.filter((line) => line.set === set).map((line) => ({ t1Ms: settings.t1Ms, ...line })),
-      );
-      const title = `${set}: speed-up over plain decoding, ${workers} workers`;
-      const series = [...Map.groupBy(lines, ({ mode }) => mode)].map(([name, ofMode]) => ({
-        name,
-        points: ofMode.map(({ t1Ms, speedUp }) => [t1Ms, speedUp] as const).toSorted(([a], [b]) => a - b),
-      }));
-      // A logarithm has no place for a delay of nothing.
-      const log = ofRing.every(({ settings }) => settings.t1Ms > 0);
-      const x = { label: 'one-way delay of a link, ms', log };
-      const name = plotName('speed-up', set, workers);
-      plots.push({ name, title, svg: lineChart({ title, x, y: { label: 'speed-up' }, series }) });
-    }
-  }
-  return plots;
+interface Place {
+  readonly workers: number;
+  readonly t1Ms: number;
 }
 
-/** The answer whose speed-up is nearest to the median, in every mode that has no prediction; null without runs. */
-export function timeLinePlot({ settings, runs }: WanReport): Plot | null {
-  const shown = settings.modes.filter(({ predictionEdits }) => predictionEdits === null);
-  const prompt = typicalPrompt(runs, shown);
-  if (prompt === null) return null;
-  const lanes = shown.flatMap(({ name }) => {
-    const run = runs.find((candidate) => candidate.mode === name && candidate.prompt === prompt);
-    return run === undefined ? [] : [{ name, segments: segmentsOf(run.rounds) }];
+/** Speed-up over t1 for the ring that goals are stated for, or the first; a plot for each set. */
+export function overDelayPlots(reports: readonly WanReport[]): Plot[] {
+  const sizes = reports.map(({ settings }) => settings.workers);
+  const workers = sizes.includes(goalWorkers) ? goalWorkers : sizes[0];
+  const shown = reports.filter(({ settings }) => settings.workers === workers);
+  // A logarithm has no place for a delay of nothing.
+  const log = shown.every(({ settings }) => settings.t1Ms > 0);
+  return speedUpPlots(shown, ({ t1Ms }) => t1Ms, {
+    name: ['speed-up', workers],
+    title: `speed-up over plain decoding by the delay of a link, N = ${workers}`,
+    x: { label: 'one-way delay of a link, ms', log },
   });
-  const title = `${prompt}: rounds of one answer (tokens that each made final), ${settings.workers} workers, t1 ${settings.t1Ms} ms`;
-  const x = { label: 'ms after the first round' };
-  const name = plotName('time-line', settings.workers, settings.t1Ms);
-  return { name, title, svg: laneChart({ title, x, kinds: segmentKinds, lanes }) };
 }
 
-function typicalPrompt(runs: readonly ModeRun[], modes: readonly BenchMode[]): string | null {
-  const fast = runs.filter(({ mode, repeating }) => mode === modes.at(-1)?.name && !repeating);
-  const gains = fast.flatMap((run) => {
-    const plain = runs.find(({ mode, prompt }) => mode === plainChain.name && prompt === run.prompt);
-    return plain === undefined ? [] : [{ prompt: run.prompt, gain: plain.decodeMs / run.decodeMs }];
+/** Speed-up over N for the delay that goals are stated for, or the first; a plot for each set. */
+export function overWorkersPlots(reports: readonly WanReport[]): Plot[] {
+  const delays = reports.map(({ settings }) => settings.t1Ms);
+  const t1Ms = delays.includes(goalT1Ms) ? goalT1Ms : delays[0];
+  const shown = reports.filter(({ settings }) => settings.t1Ms === t1Ms);
+  return speedUpPlots(shown, ({ workers }) => workers, {
+    name: ['speed-up-workers', t1Ms],
+    title: `speed-up over plain decoding by the size of the ring, t1 = ${t1Ms} ms`,
+    x: { label: 'workers', log: true },
   });
-  const middle = median(gains.map(({ gain }) => gain));
-  const nearest = gains.toSorted((a, b) => Math.abs(a.gain - middle) - Math.abs(b.gain - middle))[0];
-  return nearest?.prompt ?? null;
 }
 
-/** Rounds tile the time but for drafts that are made while nothing is under way. */
-function segmentsOf(rounds: readonly RoundRecord[]): Segment[] {
-  const segments: Segment[] = [];
-  let nowMs = 0;
-  // The time of a round that carried the prompt is mostly the prompt's.
-  for (const { draftMs, roundMs, committed, fromIdle } of rounds.filter(({ opening }) => !opening)) {
-    if (fromIdle && draftMs > 0) {
-      segments.push({ from: nowMs, to: nowMs + draftMs, kind: 0, text: '' });
-      nowMs += draftMs;
-    }
-    if (roundMs === 0) continue;
-    segments.push({ from: nowMs, to: nowMs + roundMs, kind: fromIdle ? 1 : 2, text: String(committed) });
-    nowMs += roundMs;
-  }
-  return segments;
+/** None unless two places or more were measured. */
+function speedUpPlots(
+  reports: readonly WanReport[],
+  placeOf: (place: Place) => number,
+  words: { name: (string | number)[]; title: string; x: { label: string; log: boolean } },
+): Plot[] {
+  if (new Set(reports.map(({ settings }) => placeOf(settings))).size < 2) return [];
+  const lines = reports.flatMap(({ settings, summaries }) =>
+    summaries.map((line) => ({ ...line, place: placeOf(settings) })),
+  );
+  return [...Map.groupBy(lines, ({ set }) => set)].map(([set, ofSet]) => ({
+    name: plotName(...words.name, set),
+    title: `${set}: ${words.title}`,
+    svg: lineChart({
+      title: `${set}: ${words.title}`,
+      x: words.x,
+      y: { label: 'speed-up, x' },
+      series: seriesOf(ofSet),
+    }),
+  }));
+}
+
+function seriesOf(lines: readonly (ModeSummary & { place: number })[]): Series[] {
+  const modes = Map.groupBy(
+    lines.filter(({ mode }) => mode !== plainStar.name),
+    ({ mode }) => mode,
+  );
+  return [...modes].map(([name, ofMode]) => ({
+    name,
+    points: ofMode.map(({ place, speedUp }) => [place, speedUp] as const).toSorted(([a], [b]) => a - b),
+  }));
+}
+
+/** Chance that a token of a draft is right, given those before it; a plot for each synchronous drafter. */
+export function acceptancePlots({ settings, runs }: WanReport): Plot[] {
+  return settings.modes.filter(showsDrafts).map(({ name }) => {
+    const title = `${name}: acceptance by position of the draft`;
+    const ofMode = Map.groupBy(
+      runs.filter(({ mode, repeating }) => mode === name && !repeating),
+      ({ set }) => set,
+    );
+    const series = [...ofMode].map(([set, ofSet]) => ({ name: set, points: byPosition(ofSet) }));
+    const y = { label: 'chance, given that all before are right', upTo: 1 };
+    const svg = lineChart({ title, x: { label: 'position' }, y, series });
+    return { name: plotName('accepted', name), title, svg };
+  });
+}
+
+/** One draft is judged by one verdict, and no prediction has made it. */
+function showsDrafts({ speculation, predictionEdits, warm = false }: BenchMode): boolean {
+  return speculation.drafter !== 'none' && speculation.rounds === 'sync' && predictionEdits === null && !warm;
+}
+
+function byPosition(runs: readonly ModeRun[]): [position: number, chance: number][] {
+  const rounds = runs.flatMap((run) => run.rounds);
+  return Array.from({ length: positionsMax }, (_, i): [number, number, number] => {
+    const reached = rounds.filter(({ drafted, accepted }) => drafted > i && accepted >= i);
+    return [i + 1, reached.filter(({ accepted }) => accepted > i).length / reached.length, reached.length];
+  }).flatMap(([position, chance, trials]) =>
+    trials < trialsMin ? [] : [[position, chance] as [number, number]],
+  );
 }

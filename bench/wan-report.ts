@@ -18,6 +18,8 @@ export interface WanSettings {
   readonly workers: number;
   readonly layers: readonly string[];
   readonly t1Ms: number;
+  /** Rings of the run that this one is part of. */
+  readonly rings: number;
   readonly mbit: number | null;
   readonly jitterMs: number;
   readonly maxTokens: number;

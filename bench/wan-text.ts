@@ -1,5 +1,6 @@
 /** The wan report as text: tables for the terminal, and the same tables as a section of docs/benchmarks.md. */
 
+import { othersMax } from './bench-tasks.ts';
 import { goalTable } from './goals.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
 import { formulaDeviation } from './wan-goals.ts';
@@ -13,20 +14,27 @@ export function wanMarkdown(report: WanReport): string {
   return compose(report, markdownTable, (title) => `\n### ${title}\n`);
 }
 
-/** One line for what the numbers depend on; stands above every table. */
-export function conditionsLine({ settings, environment, oneWay, loadAverageAfter }: WanReport): string {
+/** One line for what the numbers depend on; stands above every table. `rings`: is the report one of several? */
+export function conditionsLine(
+  { settings, environment, oneWay, loadAverageAfter }: WanReport,
+  rings: 'one' | 'several' = 'one',
+): string {
   const link = [
-    `t1 ${settings.t1Ms} ms (measured ${cell(oneWay.t1Ms, 2)})`,
+    ...(rings === 'one' ? [`t1 ${settings.t1Ms} ms (measured ${cell(oneWay.t1Ms, 2)})`] : []),
     settings.mbit === null ? 'no bandwidth limit' : `${settings.mbit} Mbit/s`,
     ...(settings.jitterMs > 0 ? [`jitter up to ${settings.jitterMs} ms`] : []),
   ];
   return [
-    `${settings.model}, ${settings.quantisation}, N = ${settings.workers} workers (layers ${settings.layers.join(', ')})`,
+    `${settings.model}, ${settings.quantisation}`,
+    ...(rings === 'one' ? [`N = ${settings.workers} workers (layers ${settings.layers.join(', ')})`] : []),
     link.join(', '),
-    `${settings.localDrafter === null ? 'no local drafter' : `local drafter ${settings.localDrafter}`}, cold: no drafter knows an earlier answer`,
+    `${settings.localDrafter === null ? 'no local drafter' : `local drafter ${settings.localDrafter}`}, cold but where a mode says warm (then the text drafter knows answers to up to ${othersMax} other prompts of the set)`,
     `greedy, at most ${settings.maxTokens} tokens, ${settings.repeats} repeat(s)`,
     `${environment.cpu} x ${environment.cores}, Node ${environment.node}, ONNX Runtime ${environment.onnxRuntime}, commit ${environment.commit ?? 'unknown'}`,
-    `load ${cell(environment.loadAverage, 2)} before, ${cell(loadAverageAfter, 2)} after, ${environment.date}`,
+    ...(rings === 'one'
+      ? [`load ${cell(environment.loadAverage, 2)} before, ${cell(loadAverageAfter, 2)} after`]
+      : []),
+    environment.date,
   ].join('; ');
 }
 

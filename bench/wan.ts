@@ -6,16 +6,18 @@
 import { formatRange } from '../shards/manifest.ts';
 import { splitLayers } from '../src/cluster/placement.ts';
 import { type PreparedTasks, prepareTasks, undelayed } from './bench-tasks.ts';
+import type { BenchCluster } from './cluster.ts';
 import { benchSeed, type DelayedOptions, measureDelayed } from './delayed-run.ts';
 import { readEnvironment, readLoad } from './environment.ts';
+import { withKept } from './kept-reports.ts';
 import { summariseModes } from './mode-summary.ts';
 import { measureHopOverhead, measureSingleWorker, type SingleWorker } from './overhead.ts';
-import { type Plot, plotName } from './plot-files.ts';
 import { type Publication, publish } from './publish.ts';
+import type { Spread } from './statistics.ts';
 import { wanGoals } from './wan-goals.ts';
-import { speedUpPlots, timeLinePlot } from './wan-plots.ts';
 import type { WanReport } from './wan-report.ts';
-import { wanMarkdown, wanPlainText } from './wan-text.ts';
+import { wanConditions, wanSections } from './wan-sections.ts';
+import { wanPlainText } from './wan-text.ts';
 
 export interface WanBenchOptions extends DelayedOptions, Publication {
   /** A cluster for each pair of both. */
@@ -37,9 +39,11 @@ export async function runWanBench(options: WanBenchOptions): Promise<WanReport[]
   const { dims, tasks } = prepared;
   const singleWorker = await measureSingleWorker(options, dims.layers, undelayed(tasks), options.maxTokens);
   const reports: WanReport[] = [];
+  /** By size of ring: no link plays a part in it. */
+  const hopOverheads = new Map<number, Spread>();
   for (const workers of options.workers) {
     for (const t1Ms of options.t1Ms) {
-      const report = await measureRing(options, prepared, singleWorker, { workers, t1Ms });
+      const report = await measureRing(options, prepared, { workers, t1Ms }, { singleWorker, hopOverheads });
       print(`\n${wanPlainText(report)}\n`);
       reports.push(report);
       // Hours may lie between two clusters: what is measured is kept.
@@ -52,19 +56,18 @@ export async function runWanBench(options: WanBenchOptions): Promise<WanReport[]
 async function measureRing(
   options: WanBenchOptions,
   prepared: PreparedTasks,
-  singleWorker: SingleWorker,
-  { workers, t1Ms }: { workers: number; t1Ms: number },
+  { workers, t1Ms }: { readonly workers: number; readonly t1Ms: number },
+  undelayedCosts: { readonly singleWorker: SingleWorker; readonly hopOverheads: Map<number, Spread> },
 ): Promise<WanReport> {
+  const { singleWorker, hopOverheads } = undelayedCosts;
   const environment = readEnvironment();
   const { mbit, jitterMs } = options;
   const shape = { delayMs: t1Ms, mbit, jitterMs, seed: benchSeed };
   const delayed = await measureDelayed(options, prepared, { workers, shape }, async (cluster) => {
-    options.print('overhead per hop without delay ...');
-    const direct = await cluster.openDirectGateway();
-    return {
-      hopOverheadMs: await measureHopOverhead(direct, workers, undelayed(prepared.tasks), options.maxTokens),
-      traffic: await cluster.links.traffic(),
-    };
+    const hopOverheadMs =
+      hopOverheads.get(workers) ?? (await hopOverheadOf(options, prepared, cluster, workers));
+    hopOverheads.set(workers, hopOverheadMs);
+    return { hopOverheadMs, traffic: await cluster.links.traffic() };
   });
   const { runs, oneWay } = delayed;
   const { model, quantisation, modes, maxTokens, repeats, limit, localDrafter } = options;
@@ -73,6 +76,7 @@ async function measureRing(
     settings: {
       ...{ model: model.name, modelSha256: model.sha256, quantisation, workers, t1Ms, mbit, jitterMs },
       layers: splitLayers(prepared.dims, workers).map(formatRange),
+      rings: options.workers.length * options.t1Ms.length,
       ...{ maxTokens, repeats, limit, modes, localDrafter },
       temperature: 0,
     },
@@ -86,33 +90,18 @@ async function measureRing(
   return { ...results, goals: wanGoals(results) };
 }
 
-async function publishAll(options: WanBenchOptions, reports: readonly WanReport[]): Promise<void> {
-  const overDelays = speedUpPlots(reports);
-  await publish(options, {
-    json: { claim: 'wan', reports },
-    sections: [
-      ...reports.map((report) => ({ ...sectionOf(report), plots: [timeLinePlot(report)].filter(isPlot) })),
-      ...(overDelays.length === 0
-        ? []
-        : [
-            { key: 'wan-delays', title: 'Speed-up over the delay of the links', body: '', plots: overDelays },
-          ]),
-    ],
-  });
+async function hopOverheadOf(
+  { print, maxTokens }: WanBenchOptions,
+  { tasks }: PreparedTasks,
+  cluster: BenchCluster,
+  workers: number,
+): Promise<Spread> {
+  print('overhead per hop without delay ...');
+  const direct = await cluster.openDirectGateway();
+  return measureHopOverhead(direct, workers, undelayed(tasks), maxTokens);
 }
 
-function isPlot(plot: Plot | null): plot is Plot {
-  return plot !== null;
-}
-
-function sectionOf(report: WanReport): { key: string; title: string; body: string } {
-  const { workers, t1Ms, mbit, jitterMs } = report.settings;
-  const link = [`t1 = ${t1Ms} ms`];
-  if (mbit !== null) link.push(`${mbit} Mbit/s`);
-  if (jitterMs > 0) link.push(`jitter ${jitterMs} ms`);
-  return {
-    key: plotName('wan', workers, ...link),
-    title: `Slow links: ${workers} workers, ${link.join(', ')}`,
-    body: wanMarkdown(report),
-  };
+async function publishAll(options: WanBenchOptions, measured: readonly WanReport[]): Promise<void> {
+  const reports = await withKept(options.jsonPath, { claim: 'wan', reports: measured }, wanConditions);
+  await publish(options, { json: { claim: 'wan', reports }, sections: wanSections(reports) });
 }

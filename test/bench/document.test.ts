@@ -14,3 +14,10 @@ test('withSection appends a section, then replaces it and nothing else', () => {
   );
   assert.equal(withSection(third, 'wan-4-5', 'two'), third);
 });
+
+test('withSection puts a new section before those that come later in the document', () => {
+  let text = '# Title\n';
+  for (const key of ['peer-4', 'wan-4-t1-15-ms', 'others', 'goals']) text = withSection(text, key, key);
+  const keys = [...text.matchAll(/begin (\S+)/g)].map(([, key]) => key);
+  assert.deepEqual(keys, ['goals', 'wan-4-t1-15-ms', 'peer-4', 'others']);
+});

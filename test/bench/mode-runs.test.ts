@@ -10,7 +10,7 @@ const leniency = { judged: 0, kept: 0, distortion: 0 };
 
 const modes = [
   plainChain,
-  plainStar,
+  { ...plainStar, every: 1 },
   speculative('text sync', { drafter: 'ngram', rounds: 'sync' }),
   speculative('exact prediction', { drafter: 'ngram', rounds: 'sync' }, { predictionEdits: 0 }),
   speculative('5 % off prediction', { drafter: 'ngram', rounds: 'sync' }, { predictionEdits: 0.05 }),
@@ -39,6 +39,7 @@ function optionsFor(
 ): MeasureOptions {
   return {
     ...{ modes, tasks, repeats: 1, maxTokens: 96, vocab: 49_152, seed: 1 },
+    warmOwner: async () => null,
     generate: async (topology, request) => generate(topology, request),
     onTask: async () => {},
   };
@@ -57,6 +58,29 @@ test('measureModes runs every mode on every prompt and turns their order', async
   assert.deepEqual(asked.slice(0, 6), [...order, ...order.slice(1), order[0]]);
   assert.equal(runs.length, 12);
   assert.deepEqual(differences, []);
+});
+
+test('measureModes gives warm modes owners of their own, and leaves them out where nothing is known', async () => {
+  const warm = speculative('warm', { drafter: 'ngram' }, { warm: true });
+  const owners: (string | undefined)[] = [];
+  const options = optionsFor([task('a', 'gsm8k'), task('b', 'own')], (_, { owner }) => {
+    owners.push(owner);
+    return answer(output);
+  });
+  const { runs } = await measureModes({
+    ...options,
+    modes: [plainChain, warm],
+    repeats: 2,
+    warmOwner: async (set, use) => (set === 'gsm8k' ? `${set} ${use}` : null),
+  });
+  assert.deepEqual(owners.filter(Boolean), ['gsm8k warm 0', 'gsm8k warm 1']);
+  assert.equal(runs.filter(({ prompt }) => prompt === 'b').length, 2);
+});
+
+test('measureModes measures a mode on every so many prompts if it says so', async () => {
+  const tasks = Array.from({ length: 9 }, (_, i) => task(String(i), 'gsm8k'));
+  const { runs } = await measureModes({ ...optionsFor(tasks), modes: [plainChain, plainStar] });
+  assert.equal(runs.filter(({ mode }) => mode === plainStar.name).length, 3);
 });
 
 test('measureModes predicts HumanEval outputs, exactly and with a few tokens changed', async () => {

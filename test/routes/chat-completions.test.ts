@@ -358,7 +358,7 @@ test('fields for the tail reach the completion', async (t) => {
       minTokens: 3,
       ignoreEos: true,
       logprobs: 2,
-      verification: { mode: 'adaptive', tau: 0.1, lambda1: 3, lambda2: 0.3, lambda3: 0.1 },
+      verification: { mode: 'adaptive', tau: 0.1, lambda1: 3, lambda2: 0.3, lambda3: 0.125 },
     },
   );
 });
