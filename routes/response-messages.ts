@@ -1,6 +1,8 @@
 /** Messages of WebSocket mode: what a client's text means, and the errors in the shape that the SDK reads. Pure. */
 import { GatewayError, openAiErrorBody, retryHeaders } from '../src/errors.ts';
 
+import { isTooDeep, tooDeep } from './json-body.ts';
+
 /** OpenAI's own rule. */
 const laneName = /^[A-Za-z0-9_.-]{1,256}$/;
 
@@ -41,6 +43,7 @@ function parseObject(text: string): Record<string, unknown> {
   } catch {
     throw new MessageError('The message is not valid JSON.', null);
   }
+  if (isTooDeep(value)) throw new MessageError(tooDeep('The message').message, null);
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
   throw new MessageError('The message is not a JSON object.', null);

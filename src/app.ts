@@ -15,6 +15,7 @@ import { healthRoutes, type Readiness } from '../routes/health.ts';
 import { hostGuard } from '../routes/host-guard.ts';
 import { idempotency } from '../routes/idempotency.ts';
 import { inFlight } from '../routes/in-flight.ts';
+import { parseJsonBodies } from '../routes/json-body.ts';
 import { type ModelDirectory, modelRoutes } from '../routes/models.ts';
 import { notFound } from '../routes/not-found.ts';
 import { openapi } from '../routes/openapi.ts';
@@ -89,13 +90,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   // Response schemas are types and documents; what was built by those types needs no second serialiser.
   app.setSerializerCompiler(() => (body) => JSON.stringify(body));
-  app.removeContentTypeParser('text/plain');
-  // Clients name the content type of what they do not send, too (DELETE from Python); schemas know who needs a body.
-  const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else return parseJson(request, body, done);
-  });
+  parseJsonBodies(app);
 
   await app.register(webSockets);
   await app.register(requestId);

@@ -4,15 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
-import { TextRequest } from '../../routes/completion-schemas.ts';
-import { ResponseRequest } from '../../routes/response-schemas.ts';
-import { ChatRequest, ErrorBody } from '../../routes/schemas.ts';
-import { card, chat, listenEdge, openEdge } from '../support/edge.ts';
+import { parse } from 'yaml';
+import { ErrorBody } from '../../routes/schemas.ts';
+import { card, listenEdge, openEdge } from '../support/edge.ts';
+import { type JsonSchema, nearlyOf } from '../support/schema-values.ts';
 
 /** Far more than any of these takes. */
 const hangMs = 5000;
@@ -21,33 +22,26 @@ interface Target {
   readonly url: string;
   /** A body that is right. */
   readonly body: Readonly<Record<string, unknown>>;
-  readonly fields: readonly string[];
+  /** The fields of its schema, and values that nearly are what they should be. */
+  readonly fields: ReadonlyMap<string, fc.Arbitrary<unknown>>;
 }
 
-const targets: readonly Target[] = [
-  {
-    url: '/v1/chat/completions',
-    body: chat,
-    fields: [...Object.keys(ChatRequest.properties), 'tools', 'response_format', 'modalities', 'functions'],
-  },
-  {
-    url: '/v1/completions',
-    body: { model: card.id, prompt: 'x' },
-    fields: [...Object.keys(TextRequest.properties), 'suffix', 'messages'],
-  },
-  {
-    url: '/v1/responses',
-    body: { model: card.id, input: 'x' },
-    fields: [...Object.keys(ResponseRequest.properties), 'messages', 'n'],
-  },
-  {
-    url: '/tokenize',
-    body: { prompt: 'x' },
-    fields: ['model', 'prompt', 'messages', 'add_special_tokens', 'return_token_strs'],
-  },
-  { url: '/detokenize', body: { tokens: [1] }, fields: ['model', 'tokens'] },
-  { url: '/apply-template', body: { messages: chat.messages }, fields: ['model', 'messages'] },
-];
+interface Media {
+  readonly schema: { readonly $ref: string };
+  readonly example?: object;
+  readonly examples?: Readonly<Record<string, { readonly value: object }>>;
+}
+
+/** Fields of other endpoints and servers that each is asked for too. */
+const strangers = ['messages', 'n', 'modalities', 'functions', 'suffix', 'prompt', 'image', '__proto__', 'x'];
+
+const document = parse(await readFile(new URL('../../openapi.yaml', import.meta.url), 'utf8')) as {
+  readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> };
+  readonly paths: Readonly<
+    Record<string, { post?: { requestBody?: { content: { 'application/json': Media } } } }>
+  >;
+};
+const { schemas } = document.components;
 
 const value = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
@@ -61,20 +55,38 @@ const value = fc.oneof(
   fc.constantFrom<unknown>('', [], {}, -1, 0, 1e308, true, '__proto__', [[]], [[1]], [null], { type: null }),
 );
 
+/** Every route that takes a POST, out of the document that is checked to hold them all. */
+const targets: readonly Target[] = Object.entries(document.paths)
+  .filter(([, { post }]) => post !== undefined)
+  .map(([path, { post }]) => {
+    const url = path.replace('{id}', 'abc_1').replace('{item}', 'msg_1');
+    const media = post!.requestBody?.content['application/json'];
+    if (media === undefined)
+      return { url, body: {}, fields: new Map(strangers.map((name) => [name, value])) };
+    const example = media.example ?? Object.values(media.examples!)[0]!.value;
+    const { properties = {} } = schemas[media.schema.$ref.split('/').pop()!]!;
+    const own = Object.entries(properties).map(
+      ([name, schema]) => [name, fc.oneof(value, nearlyOf(schema, schemas))] as const,
+    );
+    return {
+      url,
+      body: { ...example, ...('model' in example && { model: card.id }) },
+      fields: new Map([...strangers.map((name) => [name, value] as const), ...own]),
+    };
+  });
+
 /** [url, body as text]. */
 const request = fc.constantFrom(...targets).chain(({ url, body, fields }) => {
   const right = JSON.stringify(body);
   const bent = fc
-    .dictionary(fc.constantFrom(...fields), value, { minKeys: 1, maxKeys: 3 })
-    .map((wrong) => JSON.stringify({ ...body, ...wrong }));
-  const messages = fc
-    .array(fc.record({ role: value, content: value }, { requiredKeys: [] }), { maxLength: 3 })
-    .map((list) => JSON.stringify({ ...body, messages: list, input: list }));
+    .subarray([...fields.keys()], { minLength: 1, maxLength: 3 })
+    .chain((names) => fc.tuple(...names.map((name) => fields.get(name)!.map((one) => [name, one] as const))))
+    .map((wrong) => JSON.stringify({ ...body, ...Object.fromEntries(wrong) }));
   const broken = fc
     .tuple(fc.nat(right.length), fc.string({ maxLength: 3 }))
     .map(([at, text]) => right.slice(0, at) + text);
   const nested = fc.integer({ min: 1, max: 20_000 }).map((depth) => '['.repeat(depth) + ']'.repeat(depth));
-  const payload = fc.oneof({ weight: 4, arbitrary: bent }, messages, broken, nested, fc.string(), fc.json());
+  const payload = fc.oneof({ weight: 6, arbitrary: bent }, broken, nested, fc.string(), fc.json());
   return fc.tuple(fc.constant(url), payload);
 });
 
@@ -98,6 +110,7 @@ const headers = fc.record(
 test('malformed requests never give a 5xx or a hang, and always the OpenAI error shape', async (t) => {
   const { app } = await openEdge(t);
   const statuses = new Map<number, number>();
+  const asked = new Set<string>();
   await fc.assert(
     fc.asyncProperty(request, headers, async ([url, payload], given) => {
       const answer = await Promise.race([
@@ -110,6 +123,7 @@ test('malformed requests never give a 5xx or a hang, and always the OpenAI error
         wait(hangMs, null, { ref: false }),
       ]);
       assert.ok(answer !== null, `no answer in ${hangMs} ms`);
+      asked.add(url);
       statuses.set(answer.statusCode, (statuses.get(answer.statusCode) ?? 0) + 1);
       assert.ok(answer.statusCode < 500, answer.payload);
       if (answer.statusCode !== 200) assert.ok(Value.Check(ErrorBody, answer.json()), answer.payload);
@@ -117,6 +131,7 @@ test('malformed requests never give a 5xx or a hang, and always the OpenAI error
     }),
     { numRuns: 1000, seed: 20261123 },
   );
+  assert.equal(asked.size, targets.length);
   // Were they wrong in different ways, and some right after all?
   assert.ok(
     [200, 400, 404, 409, 415].every((status) => statuses.has(status)),
@@ -127,21 +142,22 @@ test('malformed requests never give a 5xx or a hang, and always the OpenAI error
 test('raw bytes on the socket are answered as HTTP errors or not at all, and the next client is served', async (t) => {
   const { app, origin } = await listenEdge(t);
   const { port } = app.server.address() as { port: number };
-  const start = 'POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n';
+  const start = (url: string): string => `POST ${url} HTTP/1.1\r\nhost: 127.0.0.1\r\n`;
+  const urls = fc.constantFrom(...targets.map(({ url }) => url));
+  const sized = (url: string, raw: Uint8Array): Buffer =>
+    Buffer.concat([
+      Buffer.from(`${start(url)}content-type: application/json\r\ncontent-length: ${raw.length}\r\n\r\n`),
+      raw,
+    ]);
   const bytes = fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 200 }).map((raw) => Buffer.from(raw)),
-    fc.string({ maxLength: 80 }).map((text) => Buffer.from(`${start}${text}\r\n\r\n`)),
     fc
-      .uint8Array({ maxLength: 60 })
-      .map((raw) =>
-        Buffer.concat([
-          Buffer.from(`${start}content-type: application/json\r\ncontent-length: ${raw.length}\r\n\r\n`),
-          raw,
-        ]),
-      ),
+      .tuple(urls, fc.string({ maxLength: 80 }))
+      .map(([url, text]) => Buffer.from(`${start(url)}${text}\r\n\r\n`)),
+    fc.tuple(urls, fc.uint8Array({ minLength: 1, maxLength: 60 })).map(([url, raw]) => sized(url, raw)),
     fc
-      .constantFrom('transfer-encoding: chunked\r\n\r\nzz\r\n', 'content-length: -1\r\n\r\n')
-      .map((rest) => Buffer.from(start + rest)),
+      .tuple(urls, fc.constantFrom('transfer-encoding: chunked\r\n\r\nzz\r\n', 'content-length: -1\r\n\r\n'))
+      .map(([url, rest]) => Buffer.from(start(url) + rest)),
   );
   await fc.assert(
     fc.asyncProperty(bytes, async (raw) => {
@@ -155,9 +171,12 @@ test('raw bytes on the socket are answered as HTTP errors or not at all, and the
       const closed = await Promise.race([once(socket, 'close'), wait(hangMs, null, { ref: false })]);
       socket.destroy();
       assert.ok(closed !== null, `the connection stayed open for ${hangMs} ms`);
-      if (text !== '') assert.match(text, /^HTTP\/1\.1 4\d\d /);
+      if (text === '') return;
+      assert.match(text, /^HTTP\/1\.1 4\d\d /);
+      const [, body = ''] = text.split('\r\n\r\n');
+      assert.ok(Value.Check(ErrorBody, JSON.parse(body)), text);
     }),
-    { numRuns: 100, seed: 20261123 },
+    { numRuns: 200, seed: 20261123 },
   );
   assert.equal((await fetch(`${origin}/health/live`)).status, 200);
 });

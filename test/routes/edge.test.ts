@@ -129,6 +129,24 @@ test('bodies that are too large, no JSON, or malformed are 413, 415 and 400', as
   }
 });
 
+test('a body that is nested too deeply is refused, wherever it is nested', async (t) => {
+  const { app } = await openEdge(t);
+  const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+  const ask = (depth: number) =>
+    app.inject({
+      method: 'POST',
+      url,
+      headers: { ...json, 'idempotency-key': `k${depth}` },
+      payload: `${JSON.stringify(chat).slice(0, -1)},"x":${nested(depth)}}`,
+    });
+  assert.equal((await ask(127)).statusCode, 200);
+  for (const depth of [128, 20_000]) {
+    const answer = await ask(depth);
+    assert.equal(answer.statusCode, 400);
+    assert.match(answer.json().error.message, /more than 128 levels/);
+  }
+});
+
 test('only loopback hosts are served without keys, unless told', async (t) => {
   const { app } = await openEdge(t);
   const { app: open } = await openEdge(t, { allowPublic: true });
