@@ -42,6 +42,8 @@ export interface BenchCluster {
   ringOf(gateway: Serving): Ring;
   /** A gateway that dials the workers themselves: no link, no delay, no proxy, no local drafter. */
   openDirectGateway(): Promise<Serving>;
+  /** This process, the workers and the links. */
+  readonly pids: readonly number[];
   /** Ends gateways, links and workers. */
   close(): Promise<void>;
 }
@@ -105,6 +107,7 @@ export async function startCluster(
     };
     return {
       links: started,
+      pids: [process.pid, started.pid, ...workers.map(({ pid }) => pid)],
       openGateway: (topology, load) => openOver(linked, topology, topology === 'chain' ? lm : null, load),
       ringOf: ({ members }) => createPipeline({ members, topology: 'chain', clusterKey, clock: systemClock }),
       openDirectGateway: () =>

@@ -13,6 +13,8 @@ import { median } from './statistics.ts';
 const echoBytes = 64;
 
 export interface DelayLinks {
+  /** Of the process of all links. */
+  readonly pid: number;
   /** A link in front of 127.0.0.1:targetPort; resolves with the port to dial. */
   open(targetPort: number): Promise<number>;
   /** Median one-way delay of so many echoes, ms. */
@@ -34,6 +36,7 @@ export async function startDelayLinks(shape: LinkShape): Promise<DelayLinks> {
   await new Promise<void>((resolve) => echoServer.listen(0, '127.0.0.1', resolve));
   const echoPort = await open((echoServer.address() as net.AddressInfo).port);
   return {
+    pid: callee.pid,
     open,
     measureOneWayMs: async (echoes) => median(await echoRoundTripsMs(echoPort, echoes)) / 2,
     traffic: async () => (await callee.call('traffic', null)).slice(1),

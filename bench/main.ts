@@ -16,6 +16,7 @@ import {
   withSharedFlags,
 } from './bench-flags.ts';
 import { runDraftersBench } from './drafters.ts';
+import { runLoadBench } from './load.ts';
 import { chosenModes } from './modes.ts';
 import { runPeerBench } from './peer.ts';
 import { runPrefillBench } from './prefill.ts';
@@ -34,8 +35,16 @@ interface RingFlags extends SharedFlags {
 const usualDelays = [15];
 /** A prompt takes seconds, and a busy moment of the machine shows. */
 const prefillRepeats = 3;
+const loadDelays = [0, 15];
 const sweptDelays = [1, 5, 15, 50];
 const sweptLengths = [1, 2, 4, 8, 16];
+
+interface LoadFlags extends SharedFlags {
+  readonly t1?: readonly number[];
+  readonly workers: number;
+  readonly users?: readonly number[];
+  readonly seconds?: number;
+}
 
 interface WanFlags extends SharedFlags {
   readonly modes?: readonly string[];
@@ -96,6 +105,21 @@ ring(program.command('peer'), usualDelays)
   .action(async (flags: RingFlags & { llamaServer: string; rpcServer: string }) => {
     const { t1: t1Ms = usualDelays, workers, llamaServer, rpcServer } = flags;
     failOn(await runPeerBench({ ...(await openShared(flags)), t1Ms, workers, llamaServer, rpcServer }));
+  });
+
+withSharedFlags(program.command('load'))
+  .description('many users on one ring: throughput, latencies and goodput from idle to saturation')
+  .option('--t1 <ms>', 'one-way delays of every link (0,15)', listOf(numberFrom(0)))
+  .option('--workers <n>', 'worker processes', wholeFrom(1), 4)
+  .option('--users <n>', 'users at once (1,2,4,8,16)', listOf(wholeFrom(1)))
+  .option('--seconds <s>', 'length of each measurement (24)', numberFrom(1))
+  .action(async (flags: LoadFlags) => {
+    const { quick = false, workers } = flags;
+    const t1Ms = flags.t1 ?? (quick ? usualDelays : loadDelays);
+    const users = flags.users ?? (quick ? [1, 8] : [1, 2, 4, 8, 16]);
+    const windowMs = 1000 * (flags.seconds ?? (quick ? 12 : 24));
+    const rateShares = quick ? [0.5, 1] : [0.25, 0.5, 0.75, 0.9, 1.1];
+    failOn(await runLoadBench({ ...(await openShared(flags)), t1Ms, workers, users, rateShares, windowMs }));
   });
 
 withSharedFlags(program.command('prefill'))

@@ -20,6 +20,7 @@ interface Reply {
 }
 
 export interface Callee<T extends CallTable> {
+  readonly pid: number;
   /** Rejects with the child's words, or when the child ends. */
   call<K extends keyof T & string>(name: K, input: T[K]['input']): Promise<T[K]['output']>;
   /** Closes the channel and waits for the process to end. */
@@ -42,6 +43,7 @@ export function forkCallee<T extends CallTable>(entry: URL, env?: NodeJS.Process
     open.clear();
   });
   return {
+    pid: child.pid!,
     call: (name, input) =>
       new Promise((resolve, reject) => {
         const id = ++lastId;

@@ -1,0 +1,53 @@
+/** What many users on one ring are promised, judged by one report at the delay that the goals are stated for. */
+import { atLeast, atMost, type Goal } from './goals.ts';
+import type { LoadLine } from './load-summary.ts';
+
+export interface JudgedLoad {
+  readonly lines: readonly LoadLine[];
+  readonly differences: readonly string[];
+}
+
+/** NaN where a run had nothing to measure a goal by. */
+export function loadGoals({ lines, differences }: JudgedLoad): Goal[] {
+  const find = (setup: string, load: string): LoadLine | undefined =>
+    lines.find((line) => line.setup === setup && line.load === load);
+  const rate = (setup: string, load: string): number => find(setup, load)?.tokensPerSecond ?? Number.NaN;
+  const together = lines.filter(({ setup, load }) => setup === 'speculative' && load.endsWith('users'));
+  const most = together.at(-1);
+  const policy = (name: string): LoadLine | undefined => lines.find(({ setup }) => setup === name);
+  const [laps, fcfs] = [policy('laps'), policy('fcfs')];
+  return [
+    atMost('requests that are answered differently in company', differences.length, 0),
+    atLeast(
+      '8 speculative users over one plain, tokens/s',
+      rate('speculative', '8 users') / rate('plain', '1 user'),
+      8,
+    ),
+    atLeast(
+      `${most?.load ?? 'most users'}, shared passes over single ones, tokens/s`,
+      rate('speculative', most?.load ?? '') / rate('single passes', most?.load ?? ''),
+      1.3,
+    ),
+    atLeast('rate of one user at the knee, share of a user alone', kneeShare(lines), 0.5),
+    atMost(
+      'mean latency, laps over fcfs',
+      (laps?.meanLatencyMs ?? Number.NaN) / (fcfs?.meanLatencyMs ?? Number.NaN),
+      0.7,
+    ),
+    atMost(
+      'p99 latency, laps over fcfs',
+      (laps?.latencyMs.p99 ?? Number.NaN) / (fcfs?.latencyMs.p99 ?? Number.NaN),
+      1.1,
+    ),
+  ];
+}
+
+/** The knee: the fewest users that reach 90 % of the best throughput. */
+function kneeShare(lines: readonly LoadLine[]): number {
+  const byUsers = lines.filter(({ setup, load }) => setup === 'speculative' && / users?$/.test(load));
+  const best = Math.max(...byUsers.map(({ tokensPerSecond }) => tokensPerSecond));
+  const knee = byUsers.find(({ tokensPerSecond }) => tokensPerSecond >= 0.9 * best);
+  const alone = byUsers.find(({ amount }) => amount === 1);
+  if (knee === undefined || alone === undefined) return Number.NaN;
+  return knee.userTokensPerSecond / alone.userTokensPerSecond;
+}

@@ -1,0 +1,47 @@
+/** Plots of a report of load: throughput over users, latency over the rate of arrivals, policies beside one another. */
+import type { LoadReport } from './load.ts';
+import type { LoadLine } from './load-summary.ts';
+import { lineChart, type Series } from './plot.ts';
+import { type Plot, plotName } from './plot-files.ts';
+
+export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
+  const where = `${workers} workers, t1 ${t1Ms} ms`;
+  const byUsers = lines.filter(({ load }) => / users?$/.test(load));
+  const byRate = lines.filter(({ load }) => load.endsWith('/ s'));
+  const plots: Plot[] = [];
+  const draw = (name: string, title: string, x: string, y: string, series: readonly Series[]): void => {
+    if (series.every(({ points }) => points.length < 2)) return;
+    const svg = lineChart({ title, x: { label: x }, y: { label: y }, series });
+    plots.push({ name: plotName('load', name, workers, t1Ms), title, svg });
+  };
+  draw('throughput', `Throughput over users, ${where}`, 'users at once', 'tokens/s', [
+    ...bySetup(byUsers, 'all users', ({ tokensPerSecond }) => tokensPerSecond),
+    ...bySetup(byUsers, 'one user', ({ userTokensPerSecond }) => userTokensPerSecond),
+  ]);
+  const speculative = byRate.filter(({ setup }) => setup === 'speculative');
+  draw('latency', `Latency over the rate of arrivals, ${where}`, 'requests a second', 's', [
+    ...bySetup(speculative, 'first token, p50', ({ firstTokenMs }) => firstTokenMs.p50 / 1000),
+    ...bySetup(speculative, 'first token, p95', ({ firstTokenMs }) => firstTokenMs.p95 / 1000),
+    ...bySetup(speculative, 'answer, p50', ({ latencyMs }) => latencyMs.p50 / 1000),
+    ...bySetup(speculative, 'answer, p95', ({ latencyMs }) => latencyMs.p95 / 1000),
+    ...bySetup(
+      speculative,
+      'answer, predicted',
+      ({ predictedRatio, meanLatencyMs }) => (predictedRatio * meanLatencyMs) / 1000,
+    ),
+  ]);
+  return plots;
+}
+
+/** A curve for each setup that was measured at two loads or more. */
+function bySetup(lines: readonly LoadLine[], what: string, of: (line: LoadLine) => number): Series[] {
+  return [...Map.groupBy(lines, ({ setup }) => setup)]
+    .map(([setup, ofSetup]) => ({
+      name: `${setup}, ${what}`,
+      points: ofSetup
+        .map((line) => [line.amount, of(line)] as const)
+        .filter(([, value]) => Number.isFinite(value))
+        .toSorted(([a], [b]) => a - b),
+    }))
+    .filter(({ points }) => points.length > 1);
+}

@@ -1,0 +1,125 @@
+/** One measurement under load as a line of figures, and what must be equal between all of them. Pure. */
+import type { LoadAnswer, LoadRun } from './load-drive.ts';
+import { firstDifference } from './mode-runs.ts';
+import { mean, median, quantile, sum } from './statistics.ts';
+
+/** An answer is good that begins within this and goes on at this pace (at 15 ms a link). */
+export const firstTokenGoodMs = 2000;
+export const perTokenGoodMs = 150;
+/** Share of the window in which a load that has just begun settles; its tokens are not counted. */
+const settlingShare = 0.25;
+/** Fewer tokens tell no pace. */
+const pacedTokensMin = 8;
+
+export interface Quantiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+}
+
+export interface LoadLine {
+  /** What was measured: `8 users`, `1.2 / s`. */
+  readonly load: string;
+  readonly setup: string;
+  /** Users at once, or requests a second: where a point lies on an axis. */
+  readonly amount: number;
+  readonly t1Ms: number;
+  readonly asked: number;
+  readonly finished: number;
+  /** From the arrival, ms. */
+  readonly firstTokenMs: Quantiles;
+  /** Behind the first token, ms. */
+  readonly perTokenMs: Quantiles;
+  readonly latencyMs: Quantiles;
+  readonly meanLatencyMs: number;
+  /** Committed behind the settling time, of all answers. */
+  readonly tokensPerSecond: number;
+  /** Of one answer, from its arrival to its last token so far: median. */
+  readonly userTokensPerSecond: number;
+  /** Good answers a second, and their share of those that were asked for and ended. */
+  readonly goodPerSecond: number;
+  readonly goodShare: number;
+  readonly cpuShare: number;
+  /** Mean of predicted over measured latency. */
+  readonly predictedRatio: number;
+}
+
+export interface LineNames {
+  readonly load: string;
+  readonly setup: string;
+  readonly amount: number;
+  readonly t1Ms: number;
+  /** Do requests that were cut off count against goodput? Users who are sent away at the end do not. */
+  readonly open: boolean;
+}
+
+export function summariseLoad(
+  { answers, windowMs, cpuShare }: LoadRun,
+  { open, ...names }: LineNames,
+): LoadLine {
+  const finished = answers.filter((answer) => answer.finished);
+  const settledMs = settlingShare * windowMs;
+  const counted = answers.flatMap(({ commitsMs }) =>
+    commitsMs.filter((atMs) => atMs >= settledMs && atMs < windowMs),
+  );
+  const good = finished.filter(isGood);
+  const latencies = finished.map(({ latencyMs }) => latencyMs);
+  return {
+    ...names,
+    asked: answers.length,
+    finished: finished.length,
+    firstTokenMs: quantiles(answers.map(({ firstTokenMs }) => firstTokenMs)),
+    perTokenMs: quantiles(answers.map(perToken)),
+    latencyMs: quantiles(latencies),
+    meanLatencyMs: mean(latencies),
+    tokensPerSecond: (1000 * counted.length) / (windowMs - settledMs),
+    userTokensPerSecond: median(answers.map(rateOf).filter(Number.isFinite)),
+    goodPerSecond: (1000 * good.length) / windowMs,
+    goodShare: good.length / (open ? answers.length : finished.length),
+    cpuShare,
+    predictedRatio: mean(finished.map(({ predictedMs, latencyMs }) => predictedMs / latencyMs)),
+  };
+}
+
+/** Requests that ask for the same and were answered differently: as far as both go, ids must be equal. */
+export function differingAnswers(runs: readonly (readonly LoadAnswer[])[]): string[] {
+  const longest = new Map<string, readonly number[]>();
+  const differing = new Set<string>();
+  for (const { name, ids } of runs.flat()) {
+    const known = longest.get(name) ?? [];
+    const length = Math.min(known.length, ids.length);
+    if (firstDifference(known.slice(0, length), ids.slice(0, length)) !== -1) differing.add(name);
+    if (ids.length > known.length) longest.set(name, ids);
+  }
+  return [...differing];
+}
+
+/** Tokens of an answer of the trace, on average. */
+export function meanAnswerTokens(runs: readonly LoadRun[]): number {
+  const finished = runs.flatMap(({ answers }) => answers.filter((answer) => answer.finished));
+  return sum(finished.map(({ ids }) => ids.length)) / finished.length;
+}
+
+function isGood(answer: LoadAnswer): boolean {
+  const paced = perToken(answer);
+  return answer.firstTokenMs <= firstTokenGoodMs && (Number.isNaN(paced) || paced <= perTokenGoodMs);
+}
+
+/** Time of a token behind the first delivery; NaN for an answer that is too short to tell. */
+function perToken({ commitsMs }: LoadAnswer): number {
+  const [first, last] = [commitsMs[0], commitsMs.at(-1)];
+  const behind = commitsMs.filter((atMs) => atMs > first).length;
+  return commitsMs.length < pacedTokensMin || behind === 0 ? Number.NaN : (last! - first) / behind;
+}
+
+function rateOf({ firstTokenMs, commitsMs }: LoadAnswer): number {
+  const [first, last] = [commitsMs[0], commitsMs.at(-1)];
+  return commitsMs.length < pacedTokensMin
+    ? Number.NaN
+    : (1000 * commitsMs.length) / (firstTokenMs + last! - first);
+}
+
+function quantiles(samples: readonly number[]): Quantiles {
+  const known = samples.filter(Number.isFinite);
+  return { p50: quantile(known, 0.5), p95: quantile(known, 0.95), p99: quantile(known, 0.99) };
+}

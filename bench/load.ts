@@ -1,0 +1,164 @@
+/**
+ * `bench load`: many users on one ring. Users who ask one after the other, from one to saturation; requests that arrive
+ * at a constant rate, from idle to beyond what the ring can do; one plain session beside them as the base. All take the
+ * same trace; equal requests must be answered equally, whoever else is served.
+ */
+import type { Serving } from '../src/serving.ts';
+import { prepareTasks } from './bench-tasks.ts';
+import { type BenchCluster, type ClusterModel, type GatewayLoad, startCluster } from './cluster.ts';
+import { benchSeed } from './delayed-run.ts';
+import { type Environment, readEnvironment, readLoad } from './environment.ts';
+import type { Goal } from './goals.ts';
+import { drive, type Load, type LoadRun } from './load-drive.ts';
+import { loadGoals } from './load-goals.ts';
+import { loadPlots } from './load-plots.ts';
+import { differingAnswers, type LoadLine, meanAnswerTokens, summariseLoad } from './load-summary.ts';
+import { loadText } from './load-text.ts';
+import { type TraceRequest, traceOf } from './load-trace.ts';
+import { type BenchMode, plainChain, speculative } from './modes.ts';
+import { plotName } from './plot-files.ts';
+import { type Publication, publish } from './publish.ts';
+import { markdownTable, plainTable } from './table.ts';
+
+/** Longest answer of the trace; prompts leave room for it. */
+const answerTokensMax = 96;
+/** Requests that wait at most: more than any measurement asks for. */
+const queuedMax = 10_000;
+
+const spec = speculative('speculative', { drafter: 'auto', rounds: 'auto' });
+
+export interface LoadBenchOptions extends ClusterModel, Publication {
+  readonly workers: number;
+  readonly t1Ms: readonly number[];
+  readonly users: readonly number[];
+  /** Rates of arrivals, as shares of what the ring did for most users. */
+  readonly rateShares: readonly number[];
+  /** One measurement takes so long, and requests that arrived in it up to half as long more. */
+  readonly windowMs: number;
+  readonly dataPaths: readonly string[];
+  readonly limit: number | null;
+  readonly localDrafter: string | null;
+}
+
+export interface LoadReport {
+  readonly model: string;
+  readonly workers: number;
+  readonly t1Ms: number;
+  readonly measuredT1Ms: number;
+  readonly windowMs: number;
+  readonly environment: Environment;
+  readonly loadAverageAfter: number;
+  readonly localDrafter: string | null;
+  readonly lines: readonly LoadLine[];
+  /** Requests whose answer depended on who else was served. */
+  readonly differences: readonly string[];
+  readonly goals: readonly Goal[];
+}
+
+export async function runLoadBench(options: LoadBenchOptions): Promise<LoadReport[]> {
+  const { print } = options;
+  const { tasks } = await prepareTasks({
+    ...options,
+    modelPath: options.model.path,
+    maxTokens: answerTokensMax,
+  });
+  const trace = traceOf(tasks, benchSeed);
+  const reports: LoadReport[] = [];
+  for (const t1Ms of options.t1Ms) {
+    const report = await measureLoads(options, trace, t1Ms);
+    print(`\n${loadText(report, plainTable)}\n`);
+    reports.push(report);
+    await publish(options, {
+      json: { claim: 'load', reports },
+      sections: reports.map((done) => ({
+        key: plotName('load', done.workers, done.t1Ms),
+        title: `Many users: ${done.workers} workers, t1 = ${done.t1Ms} ms`,
+        body: loadText(done, markdownTable),
+        plots: loadPlots(done),
+      })),
+    });
+  }
+  return reports;
+}
+
+type Trace = (place: number) => TraceRequest;
+
+async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: number): Promise<LoadReport> {
+  const { workers, windowMs, users, model, localDrafter } = options;
+  const environment = readEnvironment();
+  const lines: LoadLine[] = [];
+  const runs: LoadRun[] = [];
+  const usersMost = Math.max(...users);
+  let measuredT1Ms = Number.NaN;
+
+  const onCluster = async (measure: (cluster: BenchCluster, at: Measure) => Promise<void>): Promise<void> => {
+    options.print(`starting ${workers} workers behind links of ${t1Ms} ms ...`);
+    const cluster = await startCluster(options, workers, {
+      ...{ delayMs: t1Ms, mbit: null, jitterMs: 0, seed: benchSeed },
+    });
+    try {
+      measuredT1Ms = await cluster.links.measureOneWayMs(15);
+      await measure(cluster, measureOn(cluster));
+    } finally {
+      await cluster.close();
+    }
+  };
+  const measureOn = (cluster: BenchCluster): Measure => {
+    const gateways = new Map<string, Promise<Serving>>();
+    /** One for each setup, so that what it has learned of the ring stays with it. */
+    const gatewayOf = (setup: string, load: GatewayLoad): Promise<Serving> => {
+      const known = gateways.get(setup);
+      const opened = known ?? cluster.openGateway('chain', { sessionsMax: usersMost, queuedMax, ...load });
+      gateways.set(setup, opened);
+      return opened;
+    };
+    return async (mode, load, setup, gatewayLoad = {}) => {
+      const gateway = await gatewayOf(setup, gatewayLoad);
+      const open = 'perSecond' in load;
+      const run = await drive({
+        ...{
+          gateway,
+          trace,
+          load,
+          windowMs,
+          seed: benchSeed,
+          speculation: mode.speculation,
+          pids: cluster.pids,
+        },
+        graceMs: windowMs / 2,
+      });
+      const amount = open ? load.perSecond : load.users;
+      const name = open ? `${amount.toFixed(2)} / s` : `${amount} user${amount === 1 ? '' : 's'}`;
+      const line = summariseLoad(run, { load: name, setup, amount, t1Ms, open });
+      runs.push(run);
+      lines.push(line);
+      options.print(
+        `${setup}, ${name}: ${line.tokensPerSecond.toFixed(1)} tokens/s, first token ${line.firstTokenMs.p50.toFixed(0)} ms, ` +
+          `${line.perTokenMs.p50.toFixed(0)} ms a token, ${line.finished} of ${line.asked} answered, CPU ${(100 * line.cpuShare).toFixed(0)} %`,
+      );
+      return line;
+    };
+  };
+
+  await onCluster(async (_, measure) => {
+    await measure(plainChain, { users: 1 }, 'plain');
+    let most = 0;
+    for (const count of users) {
+      const line = await measure(spec, { users: count }, 'speculative');
+      most = Math.max(most, line.tokensPerSecond);
+    }
+    // Without delay there is little to overlap: users tell enough.
+    if (t1Ms === 0) return;
+    const saturation = most / meanAnswerTokens(runs);
+    for (const share of options.rateShares)
+      await measure(spec, { perSecond: share * saturation }, 'speculative');
+  });
+  const report = {
+    ...{ model: model.name, workers, t1Ms, measuredT1Ms, windowMs, environment, localDrafter, lines },
+    loadAverageAfter: readLoad(),
+    differences: differingAnswers(runs.map(({ answers }) => answers)),
+  };
+  return { ...report, goals: loadGoals(report) };
+}
+
+type Measure = (mode: BenchMode, load: Load, setup: string, gateway?: GatewayLoad) => Promise<LoadLine>;
