@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { GatewayError } from '../src/errors.ts';
 
 /** The SDKs' own bound for what they read; schemas of tools, the deepest that people send, have some twenty. */
-export const jsonDepthMax = 128;
+const jsonDepthMax = 128;
 
 /** Replaces Fastify's parsers. */
 export function parseJsonBodies(app: FastifyInstance): void {
