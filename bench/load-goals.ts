@@ -1,14 +1,19 @@
 /** What many users on one ring are promised, judged by one report at the delay that the goals are stated for. */
 import { atLeast, atMost, type Goal } from './goals.ts';
 import type { LoadLine } from './load-summary.ts';
+import { goalT1Ms, goalWorkers } from './wan-goals.ts';
 
 export interface JudgedLoad {
+  readonly workers: number;
+  readonly t1Ms: number;
   readonly lines: readonly LoadLine[];
   readonly differences: readonly string[];
 }
 
 /** NaN where a run had nothing to measure a goal by. */
-export function loadGoals({ lines, differences }: JudgedLoad): Goal[] {
+export function loadGoals({ workers, t1Ms, lines, differences }: JudgedLoad): Goal[] {
+  const lossless = atMost('requests that are answered differently in company', differences.length, 0);
+  if (workers !== goalWorkers || t1Ms !== goalT1Ms) return [lossless];
   const find = (setup: string, load: string): LoadLine | undefined =>
     lines.find((line) => line.setup === setup && line.load === load);
   const rate = (setup: string, load: string): number => find(setup, load)?.tokensPerSecond ?? Number.NaN;
@@ -17,7 +22,7 @@ export function loadGoals({ lines, differences }: JudgedLoad): Goal[] {
   const policy = (name: string): LoadLine | undefined => lines.find(({ setup }) => setup === name);
   const [laps, fcfs] = [policy('laps'), policy('fcfs')];
   return [
-    atMost('requests that are answered differently in company', differences.length, 0),
+    lossless,
     atLeast(
       '8 speculative users over one plain, tokens/s',
       rate('speculative', '8 users') / rate('plain', '1 user'),
@@ -39,7 +44,18 @@ export function loadGoals({ lines, differences }: JudgedLoad): Goal[] {
       (laps?.latencyMs.p99 ?? Number.NaN) / (fcfs?.latencyMs.p99 ?? Number.NaN),
       1.1,
     ),
+    atMost('predicted mean latency below the knee, furthest from measured', predictionError(lines), 0.1),
   ];
+}
+
+/** Furthest that a mean latency was from what was predicted, of loads that leave a fifth of the throughput free. */
+function predictionError(lines: readonly LoadLine[]): number {
+  const best = Math.max(...lines.map(({ tokensPerSecond }) => tokensPerSecond));
+  const errors = lines
+    .filter(({ setup, tokensPerSecond }) => setup === 'speculative' && tokensPerSecond <= 0.8 * best)
+    .map(({ predictedRatio }) => Math.abs(predictedRatio - 1))
+    .filter(Number.isFinite);
+  return errors.length === 0 ? Number.NaN : Math.max(...errors);
 }
 
 /** The knee: the fewest users that reach 90 % of the best throughput. */

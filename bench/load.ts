@@ -9,6 +9,7 @@ import { type BenchCluster, type ClusterModel, type GatewayLoad, startCluster } 
 import { benchSeed } from './delayed-run.ts';
 import { type Environment, readEnvironment, readLoad } from './environment.ts';
 import type { Goal } from './goals.ts';
+import { withKept } from './kept-reports.ts';
 import { drive, type Load, type LoadRun } from './load-drive.ts';
 import { loadGoals } from './load-goals.ts';
 import { loadPlots } from './load-plots.ts';
@@ -17,7 +18,7 @@ import { loadText } from './load-text.ts';
 import { type TraceRequest, traceOf } from './load-trace.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
 import { plotName } from './plot-files.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { markdownTable, plainTable } from './table.ts';
 
 /** Longest answer of the trace; prompts leave room for it. */
@@ -68,17 +69,23 @@ export async function runLoadBench(options: LoadBenchOptions): Promise<LoadRepor
     const report = await measureLoads(options, trace, t1Ms);
     print(`\n${loadText(report, plainTable)}\n`);
     reports.push(report);
-    await publish(options, {
-      json: { claim: 'load', reports },
-      sections: reports.map((done) => ({
-        key: plotName('load', done.workers, done.t1Ms),
-        title: `Many users: ${done.workers} workers, t1 = ${done.t1Ms} ms`,
-        body: loadText(done, markdownTable),
-        plots: loadPlots(done),
-      })),
-    });
+    const kept = await withKept(options.jsonPath, { claim: 'load', reports }, conditionsOf);
+    await publish(options, { json: { claim: 'load', reports: kept }, sections: loadSections(kept) });
   }
   return reports;
+}
+
+export function loadSections(reports: readonly LoadReport[]): Section[] {
+  return reports.map((report) => ({
+    key: plotName('load', report.workers, report.t1Ms),
+    title: `Many users: ${report.workers} workers, t1 = ${report.t1Ms} ms`,
+    body: loadText(report, markdownTable),
+    plots: loadPlots(report),
+  }));
+}
+
+function conditionsOf({ model, workers, t1Ms }: LoadReport): string {
+  return `${model} ${workers} ${t1Ms}`;
 }
 
 type Trace = (place: number) => TraceRequest;

@@ -15,9 +15,10 @@ import { type ClusterModel, startCluster } from './cluster.ts';
 import { benchSeed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, atMost, type Goal, goalTable } from './goals.ts';
+import { withKept } from './kept-reports.ts';
 import { lineChart } from './plot.ts';
 import { type Plot, plotName } from './plot-files.ts';
-import { type Publication, publish } from './publish.ts';
+import { type Publication, publish, type Section } from './publish.ts';
 import { median, type Spread, spreadOf } from './statistics.ts';
 import { cell, markdownTable, plainTable, type Table } from './table.ts';
 
@@ -93,21 +94,25 @@ export async function runPrefillBench(options: PrefillOptions): Promise<PrefillR
     const goals = prefillGoals(lines, turns);
     const report = { workers, t1Ms, promptTokens, repeats, environment, lines, turns, goals };
     print(`\n${prefillText(report, plainTable)}\n`);
-    await publish(options, {
-      json: { claim: 'prefill', report },
-      sections: [
-        {
-          key: plotName('prefill', workers, t1Ms),
-          title: `Prefill: ${promptTokens} tokens, ${workers} workers, t1 = ${t1Ms} ms`,
-          body: prefillText(report, markdownTable),
-          plots: [prefillPlot(report)],
-        },
-      ],
-    });
+    const kept = await withKept(options.jsonPath, { claim: 'prefill', reports: [report] }, conditionsOf);
+    await publish(options, { json: { claim: 'prefill', reports: kept }, sections: prefillSections(kept) });
     return report;
   } finally {
     await cluster.close();
   }
+}
+
+export function prefillSections(reports: readonly PrefillReport[]): Section[] {
+  return reports.map((report) => ({
+    key: plotName('prefill', report.workers, report.t1Ms),
+    title: `Prefill: ${report.promptTokens} tokens, ${report.workers} workers, t1 = ${report.t1Ms} ms`,
+    body: prefillText(report, markdownTable),
+    plots: [prefillPlot(report)],
+  }));
+}
+
+function conditionsOf({ workers, t1Ms, promptTokens }: PrefillReport): string {
+  return `${workers} ${t1Ms} ${promptTokens}`;
 }
 
 /**

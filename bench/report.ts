@@ -7,7 +7,9 @@ import { type AdaptiveReport, adaptiveSections } from './adaptive.ts';
 import { type DraftersReport, draftersSections } from './drafters.ts';
 import { goalsSection } from './goals-section.ts';
 import { type ClaimFile, readClaim } from './kept-reports.ts';
+import { type LoadReport, loadSections } from './load.ts';
 import { type PeerReport, peerSections } from './peer.ts';
+import { type PrefillReport, prefillSections } from './prefill.ts';
 import { publish, type Section } from './publish.ts';
 import { type SweepReport, sweepSections } from './sweep.ts';
 import type { WanReport } from './wan-report.ts';
@@ -38,6 +40,10 @@ function sectionsOf({ claim, reports }: ClaimFile<unknown>): Section[] {
       return sweepSections(reports as SweepReport[]);
     case 'drafters':
       return draftersSections(reports as DraftersReport[]);
+    case 'load':
+      return loadSections(reports as LoadReport[]);
+    case 'prefill':
+      return prefillSections(reports as PrefillReport[]);
     default:
       throw new Error(`'${claim}' is no claim that this command knows.`);
   }
