@@ -15,24 +15,36 @@ export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
     plots.push({ name: plotName('load', name, workers, t1Ms), title, svg });
   };
   draw('throughput', `Throughput over users, ${where}`, 'users at once', 'tokens/s', [
-    ...bySetup(byUsers, 'all users', ({ tokensPerSecond }) => tokensPerSecond),
-    ...bySetup(byUsers, 'one user', ({ userTokensPerSecond }) => userTokensPerSecond),
+    ...bySetup(byUsers, 'all', ({ tokensPerSecond }) => tokensPerSecond),
+    ...bySetup(byUsers, 'a user', ({ userTokensPerSecond }) => userTokensPerSecond),
   ]);
-  const speculative = byRate.filter(({ setup }) => setup === 'speculative');
+  const rates = byRate.filter(({ setup }) => setup === 'speculative');
+  const ofRates = (name: string, of: (line: LoadLine) => number): Series[] =>
+    bySetup(rates, '', of).map(({ points }) => ({ name, points }));
   draw('latency', `Latency over the rate of arrivals, ${where}`, 'requests a second', 's', [
-    ...bySetup(speculative, 'first token, p50', ({ firstTokenMs }) => firstTokenMs.p50 / 1000),
-    ...bySetup(speculative, 'first token, p95', ({ firstTokenMs }) => firstTokenMs.p95 / 1000),
-    ...bySetup(speculative, 'answer, p50', ({ latencyMs }) => latencyMs.p50 / 1000),
-    ...bySetup(speculative, 'answer, mean', ({ meanLatencyMs }) => meanLatencyMs / 1000),
-    ...bySetup(speculative, 'answer, p95', ({ latencyMs }) => latencyMs.p95 / 1000),
-    ...bySetup(
-      speculative,
-      'answer, mean as predicted',
+    ...ofRates('first token, p50', ({ firstTokenMs }) => firstTokenMs.p50 / 1000),
+    ...ofRates('first token, p95', ({ firstTokenMs }) => firstTokenMs.p95 / 1000),
+    ...ofRates('answer, p50', ({ latencyMs }) => latencyMs.p50 / 1000),
+    ...ofRates('answer, p95', ({ latencyMs }) => latencyMs.p95 / 1000),
+    ...ofRates('answer, mean', ({ meanLatencyMs }) => meanLatencyMs / 1000),
+    ...ofRates(
+      'answer, predicted mean',
       // JSON has no NaN: what nobody predicted may come back as null.
       ({ predictedRatio, meanLatencyMs }) =>
         Number.isFinite(predictedRatio) ? (predictedRatio * meanLatencyMs) / 1000 : Number.NaN,
     ),
   ]);
+  const policies = byRate.filter(({ setup }) => setup !== 'speculative');
+  draw(
+    'policies',
+    `Latency by policy at ${policies[0]?.load ?? ''}, ${where}`,
+    'share of answers',
+    'within s',
+    policies.map(({ setup, latencyProfile }) => ({
+      name: setup,
+      points: latencyProfile.map(([share, latencyMs]) => [share, latencyMs / 1000] as const),
+    })),
+  );
   return plots;
 }
 

@@ -8,6 +8,7 @@ export const firstTokenGoodMs = 2000;
 export const perTokenGoodMs = 150;
 /** Share of the window in which a load that has just begun settles; its tokens are not counted. */
 const settlingShare = 0.25;
+const profileShares = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
 /** Fewer tokens tell no pace. */
 const pacedTokensMin = 8;
 
@@ -32,6 +33,8 @@ export interface LoadLine {
   readonly perTokenMs: Quantiles;
   readonly latencyMs: Quantiles;
   readonly meanLatencyMs: number;
+  /** Latencies below which these shares of the answers stay. */
+  readonly latencyProfile: readonly (readonly [share: number, latencyMs: number])[];
   /** Committed behind the settling time, of all answers. */
   readonly tokensPerSecond: number;
   /** Of one answer, from its arrival to its last token so far: median. */
@@ -72,6 +75,7 @@ export function summariseLoad(
     perTokenMs: quantiles(answers.map(perToken)),
     latencyMs: quantiles(latencies),
     meanLatencyMs: mean(latencies),
+    latencyProfile: profileShares.map((share) => [share, quantile(latencies, share)] as const),
     tokensPerSecond: (1000 * counted.length) / (windowMs - settledMs),
     userTokensPerSecond: median(answers.map(rateOf).filter(Number.isFinite)),
     goodPerSecond: (1000 * good.length) / windowMs,
