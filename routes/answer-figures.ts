@@ -55,6 +55,8 @@ export function metricsBody({ metrics, seed }: FinishEvent): MetricsBody {
     compute_ms: metrics.computeMs,
     draft_ms: metrics.draftMs,
     drafters: { ...metrics.drafters },
+    prepared_hits: metrics.preparedHits,
+    prepared_misses: metrics.preparedMisses,
     ...(metrics.verification !== undefined && { verification: verificationBody(metrics.verification) }),
   };
 }

@@ -83,6 +83,10 @@ const Speculation = Type.Object(
       Type.Enum(['auto', 'sync', 'async']),
       'One draft at a time, or frames behind one another. Default auto: async where links cost more than passes.',
     ),
+    pre_drafting: optional(
+      Type.Boolean(),
+      'Write drafts for likely outcomes while a round is under way. Default true.',
+    ),
     verification: optional(Verification, 'Which rule makes draft tokens final. Default coupled.'),
   },
   { additionalProperties: false, title: 'Speculation', description: 'How to draft and verify.' },
@@ -171,6 +175,7 @@ export function readSampling(body: SamplingBody): SamplingRequest {
       drafter: body.speculation?.drafter ?? 'auto',
       draftLength: body.speculation?.draft_length ?? 'auto',
       rounds: body.speculation?.rounds ?? 'auto',
+      ...(body.speculation?.pre_drafting != null && { preDrafting: body.speculation.pre_drafting }),
     },
     ...readPenalties(body),
     ...readLogitBias(body.logit_bias ?? {}),

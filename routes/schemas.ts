@@ -152,6 +152,10 @@ export const MetricsBody = Type.Object(
     compute_ms: Type.Number(),
     draft_ms: Type.Number(),
     drafters: Type.Record(Type.String(), Type.Number()),
+    prepared_hits: Type.Integer({
+      description: 'Drafts written, or begun, while the round before them was under way.',
+    }),
+    prepared_misses: Type.Integer({ description: 'Drafts of outcomes that nothing was written for.' }),
     verification: Type.Optional(
       Type.Object({
         mode: Type.Enum(['coupled', 'rejection', 'adaptive']),

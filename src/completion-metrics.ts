@@ -25,6 +25,8 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     computeMs,
     draftMs: sum(rounds, ({ draftMs }) => draftMs),
     drafters: draftedBySource(rounds),
+    preparedHits: rounds.filter(({ prepared }) => prepared === true).length,
+    preparedMisses: rounds.filter(({ prepared }) => prepared === false).length,
   };
 }
 

@@ -67,6 +67,9 @@ export interface CompletionMetrics {
   readonly computeMs: number;
   readonly draftMs: number;
   readonly drafters: Readonly<Record<string, number>>;
+  /** Drafts that were written, or begun, before the verdict that they follow, and those that outcome had none for. */
+  readonly preparedHits: number;
+  readonly preparedMisses: number;
   readonly verification?: VerificationReport;
 }
 

@@ -32,6 +32,8 @@ export interface RoundFigures {
   readonly drafted: number;
   readonly accepted: number;
   readonly committed: number;
+  /** Was the draft prepared while the round before was under way? Null where nothing had been prepared for. */
+  readonly prepared: boolean | null;
   /** From the frame's departure to its verdict, ms. */
   readonly roundMs: number;
   /** Bytes sent and received on shard links for this round. */
@@ -90,6 +92,12 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
     'Draft tokens accepted, by their index in the draft.',
     ['position'],
   );
+  const preparedDrafts = counter(
+    'prepared_drafts_total',
+    null,
+    'Verdicts by whether the next draft was written, or begun, before they came.',
+    ['outcome'],
+  );
   const rounds = counter('rounds_total', null, 'Rounds committed, with and without a draft.');
   const roundTokens = counter('round_tokens_total', null, 'Tokens committed by rounds.');
   const linkBytes = counter('link_bytes_total', null, "Bytes of rounds on the gateway's links to shards.");
@@ -145,6 +153,7 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
       roundTokens.add(figures.committed);
       linkBytes.add(figures.linkBytes);
       roundTime.add(figures.roundMs / 1000);
+      if (figures.prepared !== null) preparedDrafts.add(1, { outcome: figures.prepared ? 'hit' : 'miss' });
       if (figures.drafted === 0) return;
       const drafter = figures.source;
       drafts.add(1, { drafter });

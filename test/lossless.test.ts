@@ -16,6 +16,7 @@ import {
   describeCase,
   fullProduct,
   type LosslessCase,
+  policyOf,
   predictionOf,
   samplingOf,
 } from './support/lossless-cases.ts';
@@ -64,6 +65,7 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
   let plain: Map<string, number[]> | null = null;
   const prompts: number[][] = [];
   let answers = 0;
+  let hits = 0;
   for (const [{ workers, topology }, group] of byCluster(cases)) {
     await t.test(`${workers} workers, ${topology}, ${group.length} combinations`, async (t) => {
       const { serving, workers: running } = await startTinyCluster(t, model, { workers, topology, lm: true });
@@ -80,23 +82,29 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
           }
         }
       }
-      for (const value of group) answers += await runCase(serving, value, prompts, plain);
+      for (const value of group) {
+        hits += await runCase(serving, value, prompts, plain);
+        answers += prompts.length;
+      }
       await eventually('all sessions are closed', () =>
         running.every(({ sessionCount }) => sessionCount === 0),
       );
     });
   }
-  t.diagnostic(`${answers} answers compared`);
+  t.diagnostic(`${answers} answers compared, ${hits} drafts had been prepared`);
+  assert.ok(hits > 0, 'drafts are prepared');
 });
 
 const keyOf = (sampling: string, promptIds: readonly number[]): string => `${sampling} ${promptIds}`;
 
+/** Gives how many drafts had been prepared. */
 async function runCase(
   serving: Serving,
   value: LosslessCase,
   prompts: readonly number[][],
   plain: ReadonlyMap<string, number[]>,
 ): Promise<number> {
+  let hits = 0;
   for (let i = 0; i < prompts.length; i += value.together) {
     const batch = prompts.slice(i, i + value.together);
     const results = await Promise.all(
@@ -105,14 +113,17 @@ async function runCase(
           promptIds,
           sampling: samplingOf(value),
           maxTokens,
-          policy: { drafter: value.drafter, draftLength: value.draftLength, rounds: value.rounds },
+          policy: policyOf(value),
           prediction: predictionOf(value.prediction, plain.get(keyOf(value.sampling, promptIds))!),
         }),
       ),
     );
-    for (const [j, { ids }] of results.entries()) {
+    for (const [j, { ids, stats }] of results.entries()) {
+      const prepared = stats.rounds.filter((round) => round.prepared === true).length;
+      if (value.preDrafting === 'off') assert.equal(prepared, 0);
+      hits += prepared;
       assert.deepEqual(ids, plain.get(keyOf(value.sampling, batch[j]!)), describeCase(value));
     }
   }
-  return prompts.length;
+  return hits;
 }

@@ -36,6 +36,8 @@ export interface DraftPolicy {
    * way (async). Left out, or auto: async where links cost more than passes.
    */
   readonly rounds?: 'auto' | 'sync' | 'async';
+  /** Read by the scheduler: are drafts written for likely outcomes while a round is under way? Left out: yes. */
+  readonly preDrafting?: boolean;
 }
 
 export interface DraftRequest {

@@ -14,6 +14,8 @@ import type { Frame } from './ring.ts';
 export interface FlightFrame {
   readonly frame: Frame;
   readonly draft: Draft;
+  /** Index in the draft of its first guess. */
+  readonly from: number;
   /** Is the first id a guess (at the bonus token of the frame before), or a committed token? */
   readonly continues: boolean;
   readonly sentMs: number;
@@ -59,6 +61,22 @@ export class Flight {
     return this.frames.flatMap(({ frame, continues }) => [
       ...frame.ids.subarray(continues ? 0 : frame.headFrom + 1),
     ]);
+  }
+
+  /** The same with the chance of each, given those before it, as the drafts were believed when they were made. */
+  guesses(): { readonly id: number; readonly chance: number }[] {
+    return this.frames.flatMap(({ frame, continues, draft, from }) => {
+      const ids = [...frame.ids.subarray(continues ? 0 : frame.headFrom + 1)];
+      return ids.map((id, i) => ({
+        id,
+        chance: draft.chances?.[from + i] ?? draft.reach ** (1 / draft.ids.length),
+      }));
+    });
+  }
+
+  /** Round of the last frame that left; null if none is under way. */
+  get lastRound(): number | null {
+    return this.frames.at(-1)?.frame.round ?? null;
   }
 
   /** Chance that all of that is right, as the drafts were believed when they were made. */

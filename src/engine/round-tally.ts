@@ -60,6 +60,7 @@ export class RoundTally {
       committed: this.committed,
       source: draft.source,
       draftMs: draft.draftMs,
+      prepared: draft.prepared ?? null,
       roundMs: nowMs - (this.startMs ?? nowMs),
       computeMs: this.computeMs,
       queueMs: this.queueMs,

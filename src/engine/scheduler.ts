@@ -8,6 +8,7 @@ import { GatewayError } from '../errors.ts';
 import { createKvAccount } from './kv-account.ts';
 import { planRounds } from './plan.ts';
 import { createPrefixCache } from './prefix-cache.ts';
+import { preparedTokens } from './prepared-tokens.ts';
 import type { Ring } from './ring.ts';
 import { createRingCosts } from './ring-costs.ts';
 import { backlogTokensMax, Session, type SessionRequest } from './session.ts';
@@ -69,6 +70,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     costs: createRingCosts(),
     prefixes,
     window: () => window,
+    wake,
     post(run, note) {
       inbox.push({ run, note });
       wake();
@@ -99,6 +101,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       else endIf(run, run.open());
     }
     for (const id of plan.draft) runs.get(id)!.startDraft();
+    const tokensMax = preparedTokens(load().running);
+    for (const run of runs.values()) run.prepare(tokensMax);
   }
 
   /** Does a session do better to wait until another one's prefill is through, and start from its rows? */

@@ -54,6 +54,8 @@ export interface RunOptions {
   readonly now: () => number;
   /** Leaves a note for the loop. */
   readonly post: (run: SessionRun, note: Note) => void;
+  /** Asks for another turn of the loop. */
+  readonly wake: () => void;
   /** Frames that one session may have under way, as of the last plan. */
   readonly window: () => number;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
@@ -73,6 +75,8 @@ export class SessionRun {
   private drafting: DraftInMaking | null = null;
   /** The drafters had nothing to add to what is under way; asked again after the next verdict. */
   private exhausted = false;
+  /** The frame behind which outcomes are, or were, last prepared for. */
+  private preparedRound: number | null = null;
   /** Gaps since the last verdict. */
   private gaps = 0;
   private readonly onAbort = (): void => this.options.post(this, { type: 'cancel' });
@@ -167,7 +171,7 @@ export class SessionRun {
 
   /** Asks for a draft: of a new round, or to go on behind what is under way. */
   startDraft(): void {
-    const { drafter, post } = this.options;
+    const { drafter, post, wake } = this.options;
     const { session, flight } = this;
     const ids = flight.assumedIds();
     const made = { abort: new AbortController(), contextLength: session.tokens.length + ids.length };
@@ -179,11 +183,38 @@ export class SessionRun {
       pipelined: this.options.window() > 1 && this.isPipelined(),
       ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
     };
+    // What is at hand leaves in the step that the verdict before it was settled in.
+    const atHand = drafter.draftNow?.(request) ?? null;
+    if (atHand !== null) {
+      this.sendDraft(made, atHand);
+      // More may go on behind it.
+      if (request.pipelined) wake();
+      return;
+    }
+    this.preparedRound = null;
     drafter.draft([request], AbortSignal.any([this.abort.signal, made.abort.signal])).then(
       ([draft]) => post(this, { type: 'draft', made, draft: draft ?? emptyDraft }),
       // A drafter only rejects when aborted; a guess that never comes is no reason to lose an answer.
       () => post(this, { type: 'draft', made, draft: emptyDraft }),
     );
+  }
+
+  /** Has drafts written for what the frames under way may come back with, if that is not being done. */
+  prepare(tokensMax: number): void {
+    const { session, flight } = this;
+    const { speculation } = session.request;
+    const { lastRound } = flight;
+    const pipelined = this.options.window() > 1 && this.isPipelined();
+    const goesOn = pipelined && !this.exhausted && flight.length < this.options.window();
+    if (speculation.preDrafting === false || this.drafting !== null || goesOn) return;
+    if (tokensMax === 0 || lastRound === null || lastRound === this.preparedRound) return;
+    this.preparedRound = lastRound;
+    const guesses = flight.guesses();
+    this.options.drafter.prepare?.({
+      ...{ sequence: session, guesses, policy: speculation, tokensMax },
+      draftTokensMax: session.draftTokensMax - guesses.length,
+      pipelined,
+    });
   }
 
   private sendDraft(made: DraftInMaking, written: Draft): void {
@@ -214,7 +245,7 @@ export class SessionRun {
       const first = flight.length === 0;
       const frame = first ? session.roundFrame(guesses, probs) : session.followingFrame(guesses, probs);
       const opening = first && session.status === 'prefill';
-      flight.push({ frame, draft, continues: !first, sentMs: now(), opening, alone: first });
+      flight.push({ frame, draft, from, continues: !first, sentMs: now(), opening, alone: first });
       stream!.forward(frame);
       from += count;
     }

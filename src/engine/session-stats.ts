@@ -17,6 +17,8 @@ export interface RoundRecord {
   readonly frames: number;
   readonly answeredRows: number;
   readonly slowestMs: number;
+  /** Was its draft written, or begun, while the round before was under way? Null where nothing had been prepared for. */
+  readonly prepared: boolean | null;
   /** False for a round whose frames left while those of the one before were still under way. */
   readonly fromIdle: boolean;
   /** Sum over the stages of time inside engines, and of time waiting for one. */

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMetrics } from '../../src/metrics.ts';
 
-const round = { source: 'ngram', drafted: 4, accepted: 2, committed: 3, roundMs: 40, linkBytes: 300 };
+const round = {
+  ...{ source: 'ngram', drafted: 4, accepted: 2, committed: 3, prepared: null },
+  ...{ roundMs: 40, linkBytes: 300 },
+};
 
 test('recordRound counts drafts, tokens and positions under both names', async () => {
   const metrics = createMetrics({ modelName: 'm' });
@@ -24,6 +27,14 @@ test('recordRound counts drafts, tokens and positions under both names', async (
     assert.ok(text.split('\n').includes(line), line);
   }
   assert.ok(!text.includes('drafter="none"'));
+});
+
+test('recordRound counts drafts that were there before their verdict, where any had been prepared for', async () => {
+  const metrics = createMetrics({ modelName: 'm' });
+  for (const prepared of [true, null, false, true]) metrics.recordRound({ ...round, prepared });
+  const lines = (await metrics.render()).split('\n');
+  assert.ok(lines.includes('foretoken_prepared_drafts_total{outcome="hit"} 2'));
+  assert.ok(lines.includes('foretoken_prepared_drafts_total{outcome="miss"} 1'));
 });
 
 test('createMetrics shares nothing between apps', async () => {

@@ -48,6 +48,8 @@ export const fakeMetrics: CompletionMetrics = {
   computeMs: 30,
   draftMs: 2,
   drafters: { ngram: 2 },
+  preparedHits: 0,
+  preparedMisses: 0,
 };
 
 export function fakeCompletions(answer: FakeAnswer | (() => FakeAnswer)): FakeCompletions {

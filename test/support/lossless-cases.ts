@@ -4,12 +4,14 @@
  */
 import type { Sampling } from '../../shards/sampler.ts';
 import { greedy } from '../../shards/sampler.ts';
+import type { DraftPolicy } from '../../src/drafting/drafter.ts';
 
 export const dimensions = {
   sampling: ['greedy', 'sampled'],
   drafter: ['none', 'ngram', 'lm', 'head', 'auto'],
   draftLength: [0, 1, 4, 8, 'auto'],
   rounds: ['sync', 'async'],
+  preDrafting: ['on', 'off'],
   prediction: ['absent', 'right', 'wrong', 'empty'],
   workers: [1, 2, 3],
   topology: ['chain', 'star'],
@@ -22,6 +24,10 @@ export type LosslessCase = { readonly [K in keyof Dimensions]: Dimensions[K][num
 
 /** What a cluster has to be started anew for. */
 export type ClusterCase = Pick<LosslessCase, 'workers' | 'topology' | 'cache'>;
+
+export function policyOf({ drafter, draftLength, rounds, preDrafting }: LosslessCase): DraftPolicy {
+  return { drafter, draftLength, rounds, preDrafting: preDrafting === 'on' };
+}
 
 export function samplingOf({ sampling }: Pick<LosslessCase, 'sampling'>): Sampling {
   return sampling === 'greedy' ? greedy : { ...greedy, temperature: 0.8, seed: { low: 20_251, high: 1124 } };
@@ -54,6 +60,7 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
     'drafter',
     'draftLength',
     'rounds',
+    'preDrafting',
     'prediction',
     'together',
   ] as const;
@@ -66,24 +73,25 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
 }
 
 /**
- * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, a
- * local model does not read predictions, and `auto` is the others but for the choice between them.
+ * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, copies
+ * are never prepared, a local model does not read predictions, and `auto` is the others but for the choice between them.
  */
-function isDistinct({ drafter, draftLength, prediction, rounds }: LosslessCase): boolean {
+function isDistinct({ drafter, draftLength, prediction, rounds, preDrafting }: LosslessCase): boolean {
+  if ((drafter === 'none' || drafter === 'ngram' || draftLength === 0) && preDrafting === 'off') return false;
   if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent' && rounds === 'sync';
   if (drafter === 'lm' || drafter === 'head') return prediction === 'absent';
   return drafter === 'ngram' || draftLength === 'auto';
 }
 
-/** Half of the cases: of two that differ in their rounds alone one, this one synchronous and the next asynchronous. */
+/** Of cases that differ in their rounds and in what is prepared during them alone, one: now this one, now that one. */
 export function alternateRounds(cases: readonly LosslessCase[]): LosslessCase[] {
   const twins = new Map<string, LosslessCase[]>();
   for (const value of cases) {
-    const { rounds: _, ...rest } = value;
+    const { rounds: _rounds, preDrafting: _preDrafting, ...rest } = value;
     const key = JSON.stringify(rest);
     twins.set(key, [...(twins.get(key) ?? []), value]);
   }
-  return [...twins.values()].map((pair, i) => pair[i % pair.length]!);
+  return [...twins.values()].map((group, i) => group[i % group.length]!);
 }
 
 /** A few cases that hold every pair of values of the given dimensions. */

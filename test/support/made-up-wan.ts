@@ -17,7 +17,7 @@ function run(prompt: string, mode: string, drafts: readonly (readonly [number, n
   const rounds = drafts.map(([drafted, accepted]) => ({
     ...{ rows: drafted + 1, drafted, accepted, committed: accepted + 1, source: 'ngram' },
     ...{ draftMs: 1, roundMs: hops * t1Ms + passMs(drafted + 1), computeMs: passMs(drafted + 1) },
-    ...{ queueMs: 0, linkBytes: 100, opening: false, fromIdle: true },
+    ...{ queueMs: 0, linkBytes: 100, opening: false, fromIdle: true, prepared: null },
     ...{ frames: 1, answeredRows: drafted + 1, slowestMs: passMs(drafted + 1) / workers },
   }));
   return {

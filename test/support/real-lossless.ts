@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Serving } from '../../src/serving.ts';
 import { generate } from './generate.ts';
-import { byCluster, describeCase, type LosslessCase, predictionOf, samplingOf } from './lossless-cases.ts';
+import {
+  byCluster,
+  describeCase,
+  type LosslessCase,
+  policyOf,
+  predictionOf,
+  samplingOf,
+} from './lossless-cases.ts';
 import { losslessPrompts } from './lossless-prompts.ts';
 import { buildFakeCache, startProcessCluster } from './process-cluster.ts';
 
@@ -69,7 +76,7 @@ async function runCase(
         const expected = plain.get(`${value.sampling} ${promptIds}`)!;
         return generate(serving, {
           ...{ promptIds, sampling: samplingOf(value), maxTokens, eosIds: serving.tokenizer.eosIds },
-          policy: { drafter: value.drafter, draftLength: value.draftLength, rounds: value.rounds },
+          policy: policyOf(value),
           prediction: predictionOf(value.prediction, expected),
         }).then(({ ids }) => assert.deepEqual(ids, expected, describeCase(value)));
       }),

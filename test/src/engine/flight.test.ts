@@ -16,6 +16,7 @@ function frameOf(round: number, draft: Draft, ids: number[], continues: boolean)
   return {
     frame: { epoch: 1, round, position: 0, ids: Uint32Array.from(ids), headFrom: 0 },
     draft,
+    from: 0,
     continues,
     sentMs: 0,
     opening: false,
@@ -120,4 +121,27 @@ test('Flight ends with the answer', () => {
   const { alive, judged } = flight.settle(1, verdictOf(1, [2], true))!;
   assert.equal(alive, false);
   assert.equal(judged[0]!.verdict.finished, true);
+});
+
+test('Flight tells what is guessed with the chance of each, whichever frame of a draft it travels in', () => {
+  const flight = new Flight();
+  assert.equal(flight.lastRound, null);
+  const draft = { ...draftOf(2, 3, 4), chances: [0.9, 0.8, 0.7] };
+  flight.push(frameOf(1, draft, [1, 2], false));
+  flight.push({ ...frameOf(2, draft, [3, 4], true), from: 1 });
+  const behind = { ...draftOf(5, 6), reach: 0.25 };
+  flight.push(frameOf(3, behind, [5, 6], true));
+  assert.deepEqual(flight.guesses(), [
+    { id: 2, chance: 0.9 },
+    { id: 3, chance: 0.8 },
+    { id: 4, chance: 0.7 },
+    // Nobody told more than what both are worth together.
+    { id: 5, chance: 0.5 },
+    { id: 6, chance: 0.5 },
+  ]);
+  assert.deepEqual(
+    flight.guesses().map(({ id }) => id),
+    flight.assumedIds(),
+  );
+  assert.equal(flight.lastRound, 3);
 });

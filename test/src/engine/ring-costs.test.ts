@@ -10,6 +10,7 @@ test("createRingCosts takes a stage's time as a cost of all rows of its pass, no
   const settled: FlightFrame = {
     frame: { epoch: 0, round: 0, position: 0, ids: Uint32Array.of(1), headFrom: 0 },
     draft: emptyDraft,
+    from: 0,
     continues: false,
     sentMs: 0,
     opening: false,
