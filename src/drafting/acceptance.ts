@@ -7,7 +7,7 @@
  */
 import { draftTokensLimit } from './drafter.ts';
 
-/** Smallest match length of each bucket; 0 is for drafts without a match. */
+/** Smallest match length of each bucket; 0 is for drafts without a match, and for copies that go on behind a change. */
 const bucketStarts = [0, 1, 2, 3, 4, 5, 7, 10] as const;
 
 /** Matches from here on are long: nearly always right, worth drafts beyond the usual length. */
@@ -17,6 +17,7 @@ export const longMatchTokens = 10;
 export type AcceptancePrior = readonly { readonly first: number; readonly later: number }[];
 
 export const suffixPrior: AcceptancePrior = [
+  // A copy that goes on behind a change in it.
   { first: 0.25, later: 0.6 },
   { first: 0.28, later: 0.61 },
   { first: 0.49, later: 0.71 },

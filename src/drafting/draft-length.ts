@@ -8,13 +8,7 @@ import { type Acceptance, longMatchTokens, matchBucket, positionGroup } from './
 import { draftTokensLimit } from './drafter.ts';
 
 /** Longest draft after a short match, or without one. */
-const usualLengthMax = 16;
-
-/** A longer draft than the last of its bucket may grow by so much a round, … */
-const stepUp = 2;
-
-/** … or to so many times the last one when all of that was accepted: then only its length held it back. */
-const stepUpFactor = 2;
+const usualLengthMax = 32;
 
 /** The last length stays while it costs at most this much more than the best one: no flutter between equals. */
 const hysteresis = 0.02;
@@ -43,8 +37,6 @@ export interface LengthChoice {
 
 export interface DraftLength {
   choose(request: LengthRequest): LengthChoice;
-  /** A draft of `length` after a match of `matchLength` had `accepted` tokens right. */
-  observe(matchLength: number, length: number, accepted: number): void;
 }
 
 /** Expected time per committed token for lengths 0 … lengthMax, ms. */
@@ -64,7 +56,6 @@ export function pricesByLength(request: LengthRequest, lengthMax: number): numbe
 interface BucketState {
   /** Last length that was wanted (not cut by what was available); null before the first. */
   length: number | null;
-  grewInto: boolean;
   idleRounds: number;
   probeRounds: number;
 }
@@ -77,7 +68,7 @@ export function createDraftLength(): DraftLength {
     const bucket = matchBucket(matchLength);
     const known = states.get(bucket);
     if (known !== undefined) return known;
-    const state = { length: null, grewInto: false, idleRounds: 0, probeRounds: probeRoundsMin };
+    const state = { length: null, idleRounds: 0, probeRounds: probeRoundsMin };
     states.set(bucket, state);
     return state;
   }
@@ -87,11 +78,10 @@ export function createDraftLength(): DraftLength {
       const state = stateOf(request.matchLength);
       const cap = request.matchLength >= longMatchTokens ? draftTokensLimit : usualLengthMax;
       const prices = pricesByLength(request, cap);
-      const wanted = Math.min(steady(prices, state.length), ceiling(state));
+      const wanted = steady(prices, state.length);
       let length = Math.min(wanted, request.available);
       if (request.available > 0) {
         state.length = wanted;
-        state.grewInto = false;
         if (wanted > 0) {
           state.idleRounds = 0;
           state.probeRounds = probeRoundsMin;
@@ -103,16 +93,7 @@ export function createDraftLength(): DraftLength {
       }
       return { length, msPerToken: prices[length]! };
     },
-    observe(matchLength, length, accepted) {
-      const state = stateOf(matchLength);
-      state.grewInto = length > 0 && accepted === length && length === state.length;
-    },
   };
-}
-
-function ceiling({ length, grewInto }: BucketState): number {
-  if (length === null) return usualLengthMax;
-  return Math.max(length + stepUp, grewInto ? stepUpFactor * length : 0);
 }
 
 function steady(prices: readonly number[], last: number | null): number {

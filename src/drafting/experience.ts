@@ -96,7 +96,6 @@ export function createExperience(models: readonly string[]): Experience {
     shared.draftTime.observe(draft.ids.length, draft.draftMs);
     judge(draft, outcome, shared.acceptance, model.acceptance);
     for (const means of [shared.yield, model.yield]) means.observe(draft.ids.length, verdict.ids.length);
-    model.length.observe(draft.matchLength, draft.ids.length, verdict.accepted);
     model.confident = draft.confidence !== null;
   }
 
@@ -105,13 +104,10 @@ export function createExperience(models: readonly string[]): Experience {
     modelDraftMs: (model, length) => sharedModels.get(model)!.draftTime.at(length),
     of,
     observe(sequence, outcome, suffix) {
-      const { draft, verdict, roundMs, roundRows = draft.ids.length + 1 } = outcome;
+      const { draft, roundMs, roundRows = draft.ids.length + 1 } = outcome;
       const session = of(sequence);
       if (roundMs !== null) roundTime.observe(roundRows, roundMs);
       if (suffix !== undefined) judge(suffix, outcome, sharedNgram, session.ngram.acceptance);
-      if (draft.source === 'ngram') {
-        session.ngram.length.observe(draft.matchLength, draft.ids.length, verdict.accepted);
-      }
       const shared = sharedModels.get(draft.source);
       if (shared !== undefined) observeModel(session.models.get(draft.source)!, shared, outcome);
     },

@@ -37,6 +37,7 @@ export class NgramChains {
   readonly #tokensMax: number;
   #matchFrom: number;
   #length = 0;
+  #forgotten = 0;
   #ids = new Int32Array(capacityMin);
   /** Per order: slot → newest position + 1, 0 for none. */
   #heads = orders.map(() => new Int32Array(2 * capacityMin));
@@ -52,9 +53,14 @@ export class NgramChains {
     return this.#length;
   }
 
-  /** The id at a position, or `boundary` beyond the end. */
+  /** Ids that were forgotten: what stood at a position stands so many places before. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  /** The id at a position, or `boundary` beyond either end. */
   at(position: number): number {
-    return position < this.#length ? this.#ids[position]! : boundary;
+    return position >= 0 && position < this.#length ? this.#ids[position]! : boundary;
   }
 
   append(id: number): void {
@@ -140,6 +146,7 @@ export class NgramChains {
     const kept = this.#length >>> 1;
     this.#ids.copyWithin(0, this.#length - kept, this.#length);
     this.#matchFrom = Math.max(0, this.#matchFrom - (this.#length - kept));
+    this.#forgotten += this.#length - kept;
     this.#length = kept;
     this.#rebuild(this.#ids.length);
   }

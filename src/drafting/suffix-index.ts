@@ -7,6 +7,7 @@
  * Source: SuffixDecoding (arXiv 2411.04975); scoring and ties as measured on the default model: the prediction is one
  * more document, which is better than a pointer into it that is asked first.
  */
+import { behindChange, type CopySource, holds } from './broken-copy.ts';
 import { boundary, matchLengthMax, NgramChains, type Occurrence } from './ngram-chains.ts';
 
 /** Context tokens that are indexed, 7 MB; of a longer context the newest half of that at least. */
@@ -31,7 +32,15 @@ export interface SuffixDraft {
   readonly score: number;
 }
 
-const nothing: SuffixDraft = { ids: new Uint32Array(0), matchLength: 0, fromPrediction: 0, score: 0 };
+/** With where the first id was copied from. */
+interface Match extends SuffixDraft {
+  readonly source: Omit<CopySource, 'textLength'> | null;
+}
+
+const nothing: Match = { ids: new Uint32Array(0), matchLength: 0, fromPrediction: 0, score: 0, source: null };
+
+/** A match shorter than this is worth less than going on behind a change in the last copy. */
+const resumedBelow = 3;
 
 /** Scores closer than this are equal. */
 const scoreEpsilon = 1e-9;
@@ -55,19 +64,60 @@ export function createSuffixIndex({ prompt, prediction, earlier }: SuffixIndexOp
   const predicted =
     prediction === null ? null : indexPrediction(context.tail(predictionLeadTokens), prediction);
 
+  /** The last copy of which a token was right, or that was found by a match. */
+  let copied: CopySource | null = null;
+  /** A copy that goes on behind a change, until its first token is known to be right. */
+  let resumption: CopySource | null = null;
+
+  function bestMatch(count: number): Match {
+    const tail = context.tail(matchLengthMax);
+    const own: Occurrence[] = [];
+    predicted?.collect(tail, own);
+    context.collect(tail, own);
+    const best = bestContinuation(own, { context, predicted, count });
+    if (earlier === undefined || best.score >= count - scoreEpsilon) return best;
+    const others: Occurrence[] = [];
+    earlier.collect(tail, others);
+    const other = bestContinuation(others, { context, predicted, count });
+    return other.score > best.score + scoreEpsilon ? other : best;
+  }
+
+  /** The last copy behind a change in it; null if there is none, or the copy still holds. */
+  function resumed(count: number): Match | null {
+    if (copied === null) return null;
+    const place = behindChange(copied, since(copied));
+    if (place === null) return null;
+    const { chains } = copied;
+    const ids: number[] = [];
+    for (let at = place - chains.forgotten; ids.length < count && chains.at(at) !== boundary; at++)
+      ids.push(chains.at(at));
+    if (ids.length === 0) return null;
+    const fromPrediction = chains === predicted ? ids.length : 0;
+    const source = { chains, from: place, agreed: copied.agreed };
+    return { ids: Uint32Array.from(ids), matchLength: 0, fromPrediction, score: 0, source };
+  }
+
+  /** What the text says since something was copied. */
+  function since({ textLength: from }: CopySource): Int32Array {
+    return context.tail(textLength() - from);
+  }
+
+  function textLength(): number {
+    return context.forgotten + context.length;
+  }
+
   return {
     append: (id) => context.append(id),
     draft(count) {
-      const tail = context.tail(matchLengthMax);
-      const own: Occurrence[] = [];
-      predicted?.collect(tail, own);
-      context.collect(tail, own);
-      const best = bestContinuation(own, { context, predicted, count });
-      if (earlier === undefined || best.score >= count - scoreEpsilon) return best;
-      const others: Occurrence[] = [];
-      earlier.collect(tail, others);
-      const other = bestContinuation(others, { context, predicted, count });
-      return other.score > best.score + scoreEpsilon ? other : best;
+      if (resumption !== null && holds(resumption, since(resumption))) copied = resumption;
+      resumption = null;
+      const best = bestMatch(count);
+      const goneOn = best.matchLength < resumedBelow ? resumed(count) : null;
+      const { source: from, ...chosen } = goneOn ?? best;
+      const source = from === null ? null : { ...from, textLength: textLength() };
+      if (goneOn !== null) resumption = source;
+      else if (source !== null) copied = source;
+      return chosen;
     },
   };
 }
@@ -86,7 +136,7 @@ interface Scope {
 }
 
 /** The best-scored continuation over all suffix lengths, the longest first: it wins ties. */
-function bestContinuation(found: Occurrence[], scope: Scope): SuffixDraft {
+function bestContinuation(found: Occurrence[], scope: Scope): Match {
   found.sort(
     (a, b) =>
       b.length - a.length ||
@@ -110,7 +160,7 @@ function follow(
   matchLength: number,
   scoreToBeat: number,
   { context, predicted, count }: Scope,
-): SuffixDraft | null {
+): Match | null {
   const ids = new Uint32Array(count);
   let alive = occurrences;
   let share = 1;
@@ -129,7 +179,9 @@ function follow(
     ids[length++] = chosen;
   }
   if (score <= scoreToBeat + scoreEpsilon) return null;
-  return { ids: ids.subarray(0, length), matchLength, fromPrediction, score };
+  const { chains, end } = alive[0]!;
+  const source = { chains, from: end + 1 + chains.forgotten, agreed: matchLength };
+  return { ids: ids.subarray(0, length), matchLength, fromPrediction, score, source };
 }
 
 /** The token `ahead` + 1 places after an occurrence; beyond the end of the context it is the draft itself. */
