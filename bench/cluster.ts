@@ -48,10 +48,12 @@ export interface BenchCluster {
   close(): Promise<void>;
 }
 
+/** `environment`: further variables of the worker processes. */
 export async function startCluster(
   shared: ClusterModel,
   workerCount: number,
   shape: LinkShape,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<BenchCluster> {
   const { model, home, quantisation, kvBytesMax, lm, log } = shared;
   const clusterKey = randomBytes(32).toString('hex');
@@ -69,7 +71,7 @@ export async function startCluster(
     for (const range of ranges) {
       const worker = await spawnWorker({
         model: model.entry === null ? model.path : model.name,
-        ...{ home, range, quantisation, clusterKey, kvBytesMax, port: 0, logLevel: 'warn' },
+        ...{ home, range, quantisation, clusterKey, kvBytesMax, port: 0, logLevel: 'warn', environment },
         onNote: () => {},
       });
       workers.push(worker);

@@ -20,6 +20,7 @@ import { runLoadBench } from './load.ts';
 import { chosenModes } from './modes.ts';
 import { runPeerBench } from './peer.ts';
 import { runPrefillBench } from './prefill.ts';
+import { runProfileBench } from './profile.ts';
 import { writeReport } from './report.ts';
 import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
@@ -131,6 +132,15 @@ withSharedFlags(program.command('prefill'))
     const { t1: t1Ms, workers, prompt: promptTokens, quick } = flags;
     const repeats = quick ? 1 : Math.max(flags.repeat, prefillRepeats);
     await runPrefillBench({ ...(await openShared(flags)), t1Ms, workers, promptTokens, repeats });
+  });
+
+withSharedFlags(program.command('profile'))
+  .description("the gateway's and the workers' own time in a round by function, without delay")
+  .option('--workers <n>', 'worker processes', wholeFrom(1), 4)
+  .option('--keep <folder>', 'leave the profiles there, for a viewer of flame graphs')
+  .action(async (flags: SharedFlags & { workers: number; keep?: string }) => {
+    const { workers, keep: keepIn = null } = flags;
+    await runProfileBench({ ...(await openShared(flags)), workers, keepIn });
   });
 
 program
