@@ -6,6 +6,7 @@
 import { adaptiveDefaults } from '../shards/adaptive.ts';
 import type { Serving } from '../src/serving.ts';
 import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
+import type { PromptLimit } from './data-set.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
@@ -29,7 +30,7 @@ export interface AdaptiveOptions extends Omit<DelayedOptions, 'modes'>, Publicat
   /** Slacks in [0, 1); 0 is added if it is missing. */
   readonly taus: readonly number[];
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly localDrafter: string | null;
 }
 

@@ -10,6 +10,7 @@ import { openLocalDraft } from '../src/local-draft.ts';
 import { resolveModel } from '../src/models/pull.ts';
 import { openStore } from '../src/models/store.ts';
 import type { ClusterModel } from './cluster.ts';
+import type { PromptLimit } from './data-set.ts';
 import type { Publication } from './publish.ts';
 
 const ownPrompts = new URL('./prompts.jsonl', import.meta.url).pathname;
@@ -23,6 +24,7 @@ const quickTokens = 32;
 export interface SharedFlags {
   readonly data: readonly string[];
   readonly limit?: number;
+  readonly sets?: Readonly<Record<string, number | null>>;
   readonly repeat: number;
   readonly maxTokens?: number;
   readonly json?: string;
@@ -35,7 +37,7 @@ export interface SharedFlags {
 
 export interface SharedOptions extends ClusterModel, Publication {
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly repeats: number;
   readonly maxTokens: number;
   /** Name of what `lm` starts, for reports; null: none. */
@@ -46,6 +48,7 @@ export function withSharedFlags(command: Command): Command {
   return command
     .option('--data <file>', 'prompts: HumanEval, GSM8K, Spec-Bench or own format (repeatable)', collect, [])
     .option('--limit <k>', 'prompts of each data set, spread over it', wholeFrom(1))
+    .option('--sets <names>', 'only these sets, some with a limit of their own: humaneval=4,gsm8k', setLimits)
     .option('--repeat <r>', 'passes over all prompts', wholeFrom(1), 1)
     .option('--max-tokens <n>', `longest answer (${usualTokens})`, wholeFrom(2))
     .option('--json <file>', 'write the report')
@@ -79,7 +82,7 @@ export async function openShared(flags: SharedFlags): Promise<SharedOptions> {
     localDrafter: lm === null ? null : config.draft,
     log: pino({ level: 'warn' }, pino.destination({ dest: 2, sync: true })),
     dataPaths: flags.data.length > 0 ? flags.data : [ownPrompts],
-    limit: flags.limit ?? (flags.quick ? quickPrompts : null),
+    limit: { each: flags.limit ?? (flags.quick ? quickPrompts : null), only: flags.sets ?? null },
     repeats: flags.repeat,
     maxTokens: flags.maxTokens ?? (flags.quick ? quickTokens : usualTokens),
     jsonPath: flags.json ?? null,
@@ -112,6 +115,13 @@ export function numberFrom(least: number): (text: string) => number {
 /** Items with commas between them, each read by `parse`. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => text.split(',').map((item) => parse(item.trim()));
+}
+
+function setLimits(text: string): Record<string, number | null> {
+  const items = text.split(',').map((item) => item.trim().split('='));
+  return Object.fromEntries(
+    items.map(([name, limit]) => [name, limit === undefined ? null : wholeFrom(1)(limit)]),
+  );
 }
 
 export function collect(path: string, paths: readonly string[]): string[] {

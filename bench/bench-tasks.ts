@@ -7,7 +7,7 @@ import { readGguf } from '../src/models/gguf.ts';
 import { modelDims } from '../src/models/model-dims.ts';
 import { createChatTemplate } from '../src/text/chat-template.ts';
 import { createTokenizer } from '../src/text/tokenizer.ts';
-import { type BenchPrompt, type DataSet, spreadOver } from './data-set.ts';
+import { type BenchPrompt, type DataSet, type PromptLimit, spreadOver } from './data-set.ts';
 import { readDataSets } from './datasets.ts';
 import type { BenchTask } from './mode-runs.ts';
 
@@ -19,8 +19,7 @@ const undelayedPrompts = 6;
 export interface TaskOptions {
   readonly modelPath: string;
   readonly dataPaths: readonly string[];
-  /** Prompts of each set; null takes all. */
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly maxTokens: number;
   readonly print: (line: string) => void;
 }

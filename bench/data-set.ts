@@ -19,6 +19,19 @@ export interface DataSet {
   readonly others: readonly BenchPrompt[];
 }
 
+/** How many prompts are measured; null takes all. */
+export interface PromptLimit {
+  readonly each: number | null;
+  /** The sets that are measured at all, with a limit of their own or null for the common one; null: every set. */
+  readonly only: Readonly<Record<string, number | null>> | null;
+}
+
+/** Of that set; 0 if it is left out. */
+export function limitOf({ each, only }: PromptLimit, set: string): number | null {
+  if (only === null) return each;
+  return set in only ? (only[set] ?? each) : 0;
+}
+
 /** Items to measure, and the rest. */
 export interface Cut<T> {
   readonly chosen: readonly T[];

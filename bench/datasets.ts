@@ -4,15 +4,15 @@
  * so it is fixed here and printed with every result.
  */
 import { open } from 'node:fs/promises';
-import { type BenchPrompt, cutSet, type DataSet } from './data-set.ts';
+import { type BenchPrompt, cutSet, type DataSet, limitOf, type PromptLimit } from './data-set.ts';
 import { completionSet, editSet, type HumanEvalTask } from './humaneval.ts';
 
 /** The public sets have below 2 MB; a larger file is a mistaken path. */
 const fileBytesMax = 64 * 1024 * 1024;
 
 export interface ReadOptions {
-  /** At most so many prompts of each set, spread evenly over the file; null takes all. */
-  readonly limit: number | null;
+  /** Prompts are spread evenly over the file. */
+  readonly limit: PromptLimit;
   readonly countTokens: (text: string) => number;
 }
 
@@ -21,14 +21,17 @@ type Row = Readonly<Record<string, unknown>>;
 /** The sets of a file: one, or two for HumanEval (completion and editing). Throws with the line that is wrong. */
 export async function readDataSets(path: string, options: ReadOptions): Promise<DataSet[]> {
   const rows = parseRows(await readBounded(path), path);
-  return dataSetsOf(rows, path, options);
+  return dataSetsOf(rows, path, options).filter(({ prompts }) => prompts.length > 0);
 }
 
 function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: ReadOptions): DataSet[] {
   const has = (...fields: string[]): boolean => rows.every((row) => fields.every((field) => field in row));
   if (has('task_id', 'prompt', 'entry_point', 'canonical_solution')) {
     const tasks = rows as unknown as HumanEvalTask[];
-    return [completionSet(tasks, limit), editSet(tasks, countTokens, limit)];
+    return [
+      completionSet(tasks, limitOf(limit, 'humaneval')),
+      editSet(tasks, countTokens, limitOf(limit, 'edit')),
+    ];
   }
   if (has('question', 'answer')) {
     const prompts = rows.map((row, i) => ({
@@ -62,13 +65,8 @@ function dataSetsOf(rows: readonly Row[], path: string, { limit, countTokens }: 
   );
 }
 
-function cutTo(
-  limit: number | null,
-  name: string,
-  wording: string,
-  prompts: readonly BenchPrompt[],
-): DataSet {
-  const { chosen, others } = cutSet(prompts, limit);
+function cutTo(limit: PromptLimit, name: string, wording: string, prompts: readonly BenchPrompt[]): DataSet {
+  const { chosen, others } = cutSet(prompts, limitOf(limit, name));
   return { name, wording, prompts: chosen, others };
 }
 

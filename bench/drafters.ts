@@ -12,6 +12,7 @@ import type { Tokenizer } from '../src/text/tokenizer.ts';
 import { generate } from './bench-gateway.ts';
 import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
 import { type ClusterModel, startCluster } from './cluster.ts';
+import type { PromptLimit } from './data-set.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
 import { lineChart } from './plot.ts';
@@ -29,7 +30,7 @@ const toldRoundMs = (rows: number): number => 87 + 4 * rows;
 
 export interface DraftersOptions extends ClusterModel, Publication {
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly maxTokens: number;
   readonly draftTokensMax: number;
   readonly localDrafter: string | null;

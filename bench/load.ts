@@ -6,6 +6,7 @@
 import type { Serving } from '../src/serving.ts';
 import { prepareTasks } from './bench-tasks.ts';
 import { type BenchCluster, type ClusterModel, type GatewayLoad, startCluster } from './cluster.ts';
+import type { PromptLimit } from './data-set.ts';
 import { benchSeed } from './delayed-run.ts';
 import { type Environment, readEnvironment, readLoad } from './environment.ts';
 import type { Goal } from './goals.ts';
@@ -37,7 +38,7 @@ export interface LoadBenchOptions extends ClusterModel, Publication {
   /** One measurement takes so long, and requests that arrived in it up to half as long more. */
   readonly windowMs: number;
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly localDrafter: string | null;
 }
 

@@ -36,6 +36,8 @@ export interface ModeSummary {
   readonly draftLength: number;
   /** Drafts, of no tokens included, that were judged. */
   readonly rounds: number;
+  /** Rounds whose draft was there, or begun, when the verdict before came; of those that could have been; NaN for none. */
+  readonly preparedShare: number;
   /** Time of drafting one token, ms; NaN without drafts. */
   readonly tdMs: number;
   /** One-way links that a pass crosses. */
@@ -121,6 +123,7 @@ function counts(group: readonly ModeRun[]) {
     acceptedLength: tokens / rounds.filter(({ fromIdle }) => fromIdle).length,
     draftLength: drafted / rounds.length,
     rounds: rounds.length,
+    preparedShare: mean(rounds.flatMap(({ prepared }) => (prepared === null ? [] : [Number(prepared)]))),
     tdMs: drafted === 0 ? Number.NaN : sum(rounds.map(({ draftMs }) => draftMs)) / drafted,
     bytesPerToken: sum(rounds.map(({ linkBytes, opening }) => (opening ? 0 : linkBytes))) / tokens,
     keptPerToken: sum(group.map(({ leniency }) => leniency.kept)) / tokens,

@@ -5,6 +5,7 @@
  */
 
 import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
+import type { PromptLimit } from './data-set.ts';
 import { startDelayLinks } from './delay-links.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
@@ -18,7 +19,7 @@ import { cell, markdownTable, plainTable, type Table } from './table.ts';
 
 const ours = [
   plainChain,
-  speculative('head sync', { drafter: 'auto', rounds: 'sync' }),
+  speculative('head sync', { drafter: 'auto', rounds: 'sync', preDrafting: false }),
   speculative('head async', { drafter: 'auto', rounds: 'async' }),
 ];
 
@@ -52,7 +53,7 @@ export interface PeerOptions extends Omit<DelayedOptions, 'modes'>, Publication,
   readonly t1Ms: readonly number[];
   readonly workers: number;
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
 }
 
 /** One answer of either system. */

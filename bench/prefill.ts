@@ -12,6 +12,7 @@ import type { Serving } from '../src/serving.ts';
 import { generate } from './bench-gateway.ts';
 import { prepareTasks } from './bench-tasks.ts';
 import { type ClusterModel, startCluster } from './cluster.ts';
+import type { PromptLimit } from './data-set.ts';
 import { benchSeed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, atMost, type Goal, goalTable } from './goals.ts';
@@ -35,7 +36,7 @@ export interface PrefillOptions extends ClusterModel, Publication {
   readonly promptTokens: number;
   readonly repeats: number;
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
 }
 
 interface ChunkLine {

@@ -20,6 +20,7 @@ import {
   selfTimes,
   type Window,
 } from './cpu-profile.ts';
+import type { PromptLimit } from './data-set.ts';
 import type { BenchTask } from './mode-runs.ts';
 import { sum } from './statistics.ts';
 import { cell, plainTable } from './table.ts';
@@ -46,7 +47,7 @@ const threadKinds: readonly (readonly [name: string, entry: string])[] = [
 export interface ProfileOptions extends ClusterModel {
   readonly workers: number;
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly maxTokens: number;
   /** Where the profiles stay, for a viewer of flame graphs; null: nowhere. */
   readonly keepIn: string | null;

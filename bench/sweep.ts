@@ -3,6 +3,7 @@
  * it is within a few percent of the best fixed length, which nobody knows beforehand, and never slower than plain.
  */
 import { type PreparedTasks, prepareTasks } from './bench-tasks.ts';
+import type { PromptLimit } from './data-set.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
@@ -28,7 +29,7 @@ export interface SweepOptions extends Omit<DelayedOptions, 'modes'>, Publication
   /** Besides 0, which is plain decoding. */
   readonly lengths: readonly number[];
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly localDrafter: string | null;
 }
 

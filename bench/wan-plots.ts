@@ -91,9 +91,12 @@ export function acceptancePlots({ settings, runs }: WanReport): Plot[] {
   });
 }
 
-/** One draft is judged by one verdict, and no prediction has made it. */
+/** One draft is judged by one verdict, made when the one before was known, and by no prediction. */
 function showsDrafts({ speculation, predictionEdits, warm = false }: BenchMode): boolean {
-  return speculation.drafter !== 'none' && speculation.rounds === 'sync' && predictionEdits === null && !warm;
+  const { drafter, rounds, preDrafting } = speculation;
+  return (
+    drafter !== 'none' && rounds === 'sync' && preDrafting === false && predictionEdits === null && !warm
+  );
 }
 
 function byPosition(runs: readonly ModeRun[]): [position: number, chance: number][] {

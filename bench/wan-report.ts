@@ -2,6 +2,8 @@
  * The wan report: everything that a number depends on, every run, the summaries, and each published goal with what was
  * measured for it. Written as JSON for machines; wan-text.ts writes it for people.
  */
+
+import type { PromptLimit } from './data-set.ts';
 import type { LinkTraffic } from './delay-link.ts';
 import type { Environment } from './environment.ts';
 import type { Goal } from './goals.ts';
@@ -24,7 +26,7 @@ export interface WanSettings {
   readonly jitterMs: number;
   readonly maxTokens: number;
   readonly repeats: number;
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   readonly modes: readonly BenchMode[];
   /** Drafters that the gateways had beside copying; null: none. */
   readonly localDrafter: string | null;

@@ -49,7 +49,7 @@ function compose(
     conditionsLine(report),
     heading('Speed'),
     `alpha = chance that a drafted token is accepted, given those before it; E = tokens for each time that the ring was ` +
-      `crossed from idle (synchronous: per round); drafted = tokens per draft. The clock starts at the first verdict; where ` +
+      `crossed from idle (synchronous: per round); drafted = tokens per draft; prepared = rounds whose draft was written while the round before was under way. The clock starts at the first verdict; where ` +
       `drafts that left with the prompt are answered behind it, the answer is counted whole and charged one plain round more.\n`,
     draw(speedTable(report)),
     heading('Formula beside measurement, synchronous modes, ms per token'),
@@ -102,6 +102,7 @@ function speedTable({ summaries }: WanReport): Table {
       'alpha',
       'E',
       'drafted',
+      'prepared',
       'rounds',
       'B/token',
     ],
@@ -116,6 +117,7 @@ function speedTable({ summaries }: WanReport): Table {
       cell(line.alpha, 2),
       cell(line.acceptedLength, 2),
       cell(line.draftLength, 1),
+      Number.isFinite(line.preparedShare) ? `${cell(100 * line.preparedShare)} %` : '-',
       String(line.rounds),
       cell(line.bytesPerToken),
     ]),

@@ -7,6 +7,7 @@ import { formatRange } from '../shards/manifest.ts';
 import { splitLayers } from '../src/cluster/placement.ts';
 import { type PreparedTasks, prepareTasks, undelayed } from './bench-tasks.ts';
 import type { BenchCluster } from './cluster.ts';
+import type { PromptLimit } from './data-set.ts';
 import { benchSeed, type DelayedOptions, measureDelayed } from './delayed-run.ts';
 import { readEnvironment, readLoad } from './environment.ts';
 import { withKept } from './kept-reports.ts';
@@ -26,7 +27,7 @@ export interface WanBenchOptions extends DelayedOptions, Publication {
   readonly mbit: number | null;
   readonly jitterMs: number;
   readonly dataPaths: readonly string[];
-  readonly limit: number | null;
+  readonly limit: PromptLimit;
   /** Name of what `lm` starts, for the report; null: none. */
   readonly localDrafter: string | null;
 }

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { spreadOver } from '../../bench/data-set.ts';
 import { readDataSets } from '../../bench/datasets.ts';
 
-const all = { limit: null, countTokens: (text: string) => text.length };
+const all = { limit: { each: null, only: null }, countTokens: (text: string) => text.length };
 
 function fileOf(t: TestContext, rows: readonly unknown[]): string {
   const directory = mkdtempSync(join(tmpdir(), 'foretoken-prompts-'));
@@ -68,7 +68,7 @@ test('readDataSets takes GSM8K questions and the first turns of Spec-Bench', asy
 
 test('readDataSets spreads a limit over the file', async (t) => {
   const rows = Array.from({ length: 10 }, (_, i) => ({ question: `${i}`, answer: '' }));
-  const [set] = await readDataSets(fileOf(t, rows), { ...all, limit: 4 });
+  const [set] = await readDataSets(fileOf(t, rows), { ...all, limit: { each: 4, only: null } });
   assert.deepEqual(
     set.prompts.map(({ text }) => text),
     ['0', '2', '5', '7'],
@@ -92,4 +92,23 @@ test('the shipped prompts cover code, maths, prose and copying', async () => {
   assert.equal(set.name, 'own');
   assert.equal(set.prompts.length, 12);
   assert.deepEqual([...new Set(set.prompts.map(({ kind }) => kind))], ['code', 'maths', 'prose', 'copying']);
+});
+
+test('readDataSets leaves out what is not asked for, and takes limits of single sets', async (t) => {
+  const path = fileOf(t, [task(0), task(1), task(2), task(3)]);
+  const read = (only: Record<string, number | null>) =>
+    readDataSets(path, { ...all, limit: { each: 3, only } });
+  const counts = (await read({ humaneval: null, edit: 1 })).map(({ name, prompts, others }) => [
+    name,
+    prompts.length,
+    others.length,
+  ]);
+  assert.deepEqual(counts, [
+    ['humaneval', 3, 1],
+    ['edit', 1, 3],
+  ]);
+  assert.deepEqual(
+    (await read({ edit: null })).map(({ name }) => name),
+    ['edit'],
+  );
 });

@@ -47,7 +47,16 @@ export function wanReport(settings: Partial<WanReport['settings']> = {}): WanRep
     claim: 'wan',
     settings: {
       ...{ model: 'made-up', modelSha256: '0', quantisation: 'native', workers, layers: ['[0, 8)'] },
-      ...{ t1Ms, rings: 1, mbit: null, jitterMs: 0, maxTokens: 96, repeats: 1, limit: null, temperature: 0 },
+      ...{
+        t1Ms,
+        rings: 1,
+        mbit: null,
+        jitterMs: 0,
+        maxTokens: 96,
+        repeats: 1,
+        limit: { each: null, only: null },
+        temperature: 0,
+      },
       ...{ modes: wanModes, localDrafter: null },
       ...settings,
     },
