@@ -55,9 +55,10 @@ async function decode(
   const pass = async (ids: readonly number[], wantsToken: boolean): Promise<number> => {
     const rows = Uint32Array.from(ids);
     const headFrom = wantsToken ? rows.length - 1 : rows.length;
-    const result = await executor.run({ ids: rows, hidden: null, cache, headFrom, want: 'argmax' });
-    cache.append(result.newkv, rows.length, result.passRows);
-    return wantsToken ? result.argmax![0] : -1;
+    const [result] = await executor.run([{ ids: rows, hidden: null, cache, headFrom, want: 'argmax' }]);
+    const { newkv, passRows, argmax } = result!;
+    cache.append(newkv, rows.length, passRows);
+    return wantsToken ? argmax![0]! : -1;
   };
   let at = 0;
   for (; promptIds.length - at > prefillChunkRows; at += prefillChunkRows) {

@@ -7,12 +7,14 @@
  * native code never sees.
  */
 import { Worker } from 'node:worker_threads';
-import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
+import type { Adoption, EngineLoad, ForwardPass, ForwardReport, ShardEngine, TailOptions } from './engine.ts';
 import {
   type EngineCall,
   type EngineMethod,
   type EngineReply,
   fromPlainError,
+  fromPlainReport,
+  type PlainReport,
   readyId,
 } from './engine-call.ts';
 import { ShardError } from './errors.ts';
@@ -22,6 +24,7 @@ import type { EngineOptions } from './local-engine.ts';
 export async function startEngineThread(options: EngineOptions): Promise<ShardEngine> {
   const engine = new ThreadEngine(
     new Worker(new URL('./engine-thread.ts', import.meta.url), { workerData: options }),
+    options.shared?.slots ?? options.slots ?? 1,
   );
   await engine.ready;
   return engine;
@@ -33,6 +36,7 @@ interface PendingCall {
 }
 
 class ThreadEngine implements ShardEngine {
+  readonly slots: number;
   readonly #worker: Worker;
   readonly #pending = new Map<number, PendingCall>();
   readonly #exited: Promise<void>;
@@ -41,8 +45,9 @@ class ThreadEngine implements ShardEngine {
   /** Settles when the engine is loaded or cannot be. */
   readonly ready: Promise<unknown>;
 
-  constructor(worker: Worker) {
+  constructor(worker: Worker, slots: number) {
     this.#worker = worker;
+    this.slots = slots;
     this.ready = this.#expect(this.#nextId++);
     worker.on('message', (reply: EngineReply) => this.#settle(reply));
     worker.on('error', (cause) => this.#fail(`the engine thread failed: ${cause.message}`, cause));
@@ -66,12 +71,17 @@ class ThreadEngine implements ShardEngine {
     await this.#call('openTail', [session, options]);
   }
 
-  async forward(pass: ForwardPass): Promise<PassResult> {
+  async forward(passes: readonly ForwardPass[]): Promise<ForwardReport> {
     // Copies of just the rows: the caller's arrays may be views into the buffers of a socket.
-    const ids = pass.ids.slice();
-    const hidden = pass.hidden?.slice() ?? null;
-    const moved = hidden === null ? [ids.buffer] : [ids.buffer, hidden.buffer];
-    return (await this.#call('forward', [{ ...pass, ids, hidden }], moved)) as PassResult;
+    const copies = passes.map((pass) => ({
+      ...pass,
+      ids: pass.ids.slice(),
+      hidden: pass.hidden?.slice() ?? null,
+    }));
+    const moved = copies.flatMap(({ ids, hidden }) =>
+      hidden === null ? [ids.buffer] : [ids.buffer, hidden.buffer],
+    );
+    return fromPlainReport((await this.#call('forward', [copies], moved)) as PlainReport);
   }
 
   async close(session: string, mode: 'keep' | 'free'): Promise<void> {

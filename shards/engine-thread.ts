@@ -4,8 +4,15 @@
  * a pass would abort the process.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { PassResult, ShardEngine } from './engine.ts';
-import { type EngineCall, type EngineReply, readyId, toPlainError } from './engine-call.ts';
+import type { ShardEngine } from './engine.ts';
+import {
+  type EngineCall,
+  type EngineReply,
+  type PlainReport,
+  readyId,
+  toPlainError,
+  toPlainReport,
+} from './engine-call.ts';
 import { createLocalEngine, type EngineOptions } from './local-engine.ts';
 
 const port = parentPort!;
@@ -23,14 +30,15 @@ try {
 
 async function answer(engine: ShardEngine, call: EngineCall): Promise<void> {
   try {
-    reply({ id: call.id, value: await invoke(engine, call) });
+    if (call.method === 'forward') replyForward(call.id, toPlainReport(await engine.forward(...call.args)));
+    else reply({ id: call.id, value: await invoke(engine, call) });
   } catch (error) {
     reply({ id: call.id, error: toPlainError(error) });
   }
   if (call.method === 'dispose') port.close();
 }
 
-function invoke(engine: ShardEngine, call: EngineCall): Promise<unknown> {
+function invoke(engine: ShardEngine, call: Exclude<EngineCall, { method: 'forward' }>): Promise<unknown> {
   switch (call.method) {
     case 'open':
       return engine.open(...call.args);
@@ -38,8 +46,6 @@ function invoke(engine: ShardEngine, call: EngineCall): Promise<unknown> {
       return engine.prepareTail(...call.args);
     case 'openTail':
       return engine.openTail(...call.args);
-    case 'forward':
-      return engine.forward(...call.args);
     case 'close':
       return engine.close(...call.args);
     case 'load':
@@ -50,7 +56,15 @@ function invoke(engine: ShardEngine, call: EngineCall): Promise<unknown> {
 }
 
 /** Hidden rows change hands instead of being copied. */
-function reply(message: EngineReply): void {
-  const hidden = 'value' in message ? (message.value as PassResult | null)?.hidden : null;
-  port.postMessage(message, hidden ? [hidden.buffer as ArrayBuffer] : []);
+function replyForward(id: number, report: PlainReport): void {
+  const moved = report.outcomes.flatMap((outcome) =>
+    'result' in outcome && outcome.result.hidden !== null
+      ? [outcome.result.hidden.buffer as ArrayBuffer]
+      : [],
+  );
+  reply({ id, value: report }, moved);
+}
+
+function reply(message: EngineReply, moved: readonly ArrayBuffer[] = []): void {
+  port.postMessage(message, moved);
 }

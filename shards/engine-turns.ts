@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts';
 export interface EngineTurns {
   /** Runs a job alone, before any pass that has not begun. Rejects with what the job throws. */
   take<T>(job: () => Promise<T>): Promise<T>;
-  /** Something may have become runnable. */
+  /** Something may have become runnable. A pass begins after what has arrived together, so that it can go together. */
   wake(): void;
   /** How long the pass in flight has been running, ms; null between passes. */
   passAgeMs(): number | null;
@@ -19,6 +19,7 @@ export interface EngineTurns {
 export function createEngineTurns(clock: Clock, nextPass: () => (() => Promise<void>) | null): EngineTurns {
   const jobs: (() => Promise<void>)[] = [];
   let running = false;
+  let woken = false;
   let stopped = false;
   let passStartMs: number | null = null;
   let passEnd: (() => void)[] = [];
@@ -50,7 +51,14 @@ export function createEngineTurns(clock: Clock, nextPass: () => (() => Promise<v
         void run();
       });
     },
-    wake: () => void run(),
+    wake() {
+      if (woken || running) return;
+      woken = true;
+      setImmediate(() => {
+        woken = false;
+        void run();
+      });
+    },
     passAgeMs: () => (passStartMs === null ? null : clock.now() - passStartMs),
     stop() {
       stopped = true;

@@ -1,11 +1,12 @@
 /**
  * The seam between the worker's network side and its arithmetic. A ShardEngine owns the ONNX session of one
  * layer range, the key/value caches of all sessions on it, and at the tail the sampler and verification.
- * It knows nothing of sockets, frames or epochs: it is handed passes that may run, one at a time.
+ * It knows nothing of sockets, frames or epochs: it is handed rows that may run, of one session or of several.
  *
  * Hidden rows and logits are row-major: hidden [rows, H], logits [rows, V].
  */
 import type { SparseProbs } from './draft-probs.ts';
+import type { ShardError } from './errors.ts';
 import type { LogprobRows } from './logprobs.ts';
 import type { Penalties } from './penalties.ts';
 import type { Sampling } from './sampler.ts';
@@ -47,7 +48,7 @@ export interface Adoption {
   readonly length: number;
 }
 
-/** One pass of one session through this range. */
+/** The rows of one session in a pass through this range. */
 export interface ForwardPass {
   readonly session: string;
   /** Index of ids[0] in its sequence. The cache forgets everything from here on before the pass. */
@@ -71,6 +72,18 @@ export interface PassResult {
   readonly verdict: Verdict | null;
   /** At the tail for a pass with `scores`: one row for each id but the first. */
   readonly scores?: LogprobRows;
+}
+
+/** What became of one session's rows; an error is that session's alone. */
+export type PassOutcome = { readonly result: PassResult } | { readonly error: ShardError };
+
+/** One pass and what became of each session in it. */
+export interface ForwardReport {
+  /** In the order of the passes. */
+  readonly outcomes: readonly PassOutcome[];
+  /** Rows that ran, and the sessions they were of. */
+  readonly rows: number;
+  readonly sessions: number;
   /** Time inside the engine, µs. */
   readonly runUs: number;
 }
@@ -79,12 +92,18 @@ export interface EngineLoad {
   readonly sessions: number;
   readonly kvBytes: number;
   readonly kvBytesMax: number;
+  /** Sessions that one pass may carry. */
+  readonly slots: number;
   readonly passes: number;
+  /** Sessions in those passes, each counted once a pass. */
+  readonly frames: number;
   readonly rows: number;
 }
 
 /** All methods throw ShardError. One pass at a time: the caller waits for a result before the next `forward`. */
 export interface ShardEngine {
+  /** Sessions that one pass may carry. */
+  readonly slots: number;
   /** Makes an empty cache, or one that starts with the rows that the donor still has. Throws kv_budget. */
   open(session: string, adopt: Adoption | null): Promise<void>;
   /**
@@ -94,8 +113,11 @@ export interface ShardEngine {
   prepareTail(options: TailOptions): Promise<void>;
   /** Tail only; must come before the first pass that wants a head. */
   openTail(session: string, options: TailOptions): Promise<void>;
-  /** Throws gap (detail.length), unknown_session, kv_budget, engine_failed. */
-  forward(pass: ForwardPass): Promise<PassResult>;
+  /**
+   * One pass over the rows of at most `slots` sessions, each once. What may not run is told by its outcome and left out:
+   * gap (detail.length), unknown_session, kv_budget, bad_request. A pass that fails ends all its sessions: engine_failed.
+   */
+  forward(passes: readonly ForwardPass[]): Promise<ForwardReport>;
   /** `keep` leaves the cache as an idle donor until evicted, `free` gives its memory back. Unknown ids are fine. */
   close(session: string, mode: 'keep' | 'free'): Promise<void>;
   load(): Promise<EngineLoad>;

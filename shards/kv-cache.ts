@@ -46,14 +46,14 @@ export class KvCache {
   }
 
   /**
-   * Adds positions: the first `rows` rows of newkv [2 layers, kvHeads, passRows, headDim]. They must fit.
+   * Adds positions: `rows` rows of newkv [2 layers, kvHeads, passRows, headDim] from firstRow on. They must fit.
    */
-  append(newkv: Float32Array, rows: number, passRows: number): void {
+  append(newkv: Float32Array, rows: number, passRows: number, firstRow = 0): void {
     const { kvHeads, headDim } = this.shape;
     if (this.#length + rows > this.#capacity) throw new RangeError(`${rows} rows do not fit into the cache`);
     this.buffers.forEach((buffer, index) => {
       for (let head = 0; head < kvHeads; head++) {
-        const from = (index * kvHeads + head) * passRows * headDim;
+        const from = ((index * kvHeads + head) * passRows + firstRow) * headDim;
         const to = (head * this.#capacity + this.#length) * headDim;
         buffer.set(newkv.subarray(from, from + rows * headDim), to);
       }

@@ -1,13 +1,29 @@
 /**
  * The shard engine in the calling thread (engine.ts has the seam): caches, passes, and at the tail verification.
- * Invariant: the tokens that verdicts commit do not depend on how the sequence was cut into passes. A pass blocks its
- * thread for as long as it runs, so servers use the same engine through engine-host.ts.
+ * Invariant: the tokens that verdicts commit do not depend on how the sequence was cut into passes, nor on whose rows
+ * shared them; what a session may not run is told to that session alone. A pass blocks its thread for as long as it
+ * runs, so servers use the same engine through engine-host.ts.
  */
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
-import type { Adoption, EngineLoad, ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
-import { ShardError } from './errors.ts';
-import { createExecutor, type Executor, type ExecutorOptions } from './executor.ts';
+import type {
+  Adoption,
+  EngineLoad,
+  ForwardPass,
+  ForwardReport,
+  PassOutcome,
+  ShardEngine,
+  TailOptions,
+} from './engine.ts';
+import { ShardError, toShardError } from './errors.ts';
+import {
+  createExecutor,
+  type Executor,
+  type ExecutorOptions,
+  type ExecutorPass,
+  type ExecutorResult,
+  type ShardGraph,
+} from './executor.ts';
 import { createGrammarThreads, type GrammarThreads } from './grammar-threads.ts';
 import { KvStore } from './kv-store.ts';
 import { isFirst, isTail } from './manifest.ts';
@@ -18,6 +34,8 @@ const compileMsMax = 8000;
 
 /** Plain data: it may cross threads. */
 export interface EngineOptions extends ExecutorOptions {
+  /** A second graph for passes of more sessions than the first has slots for; null or left out: none. */
+  readonly shared?: ShardGraph | null;
   /** Budget for keys and values of all sessions, idle ones included. */
   readonly kvBytesMax: number;
   /** At the tail the file of token bytes, for grammars; without it they are refused. */
@@ -26,9 +44,13 @@ export interface EngineOptions extends ExecutorOptions {
 
 /** Loads the range. Throws ShardError engine_failed. */
 export async function createLocalEngine(options: EngineOptions): Promise<ShardEngine> {
+  const executors: Executor[] = [];
   try {
-    return new LocalEngine(await createExecutor(options), options);
+    executors.push(await createExecutor(options));
+    if (options.shared) executors.push(await createExecutor({ ...options, ...options.shared }));
+    return new LocalEngine(executors, options);
   } catch (cause) {
+    for (const executor of executors) await executor.dispose();
     throw new ShardError(
       'engine_failed',
       `the shard ${options.onnxPath} cannot be loaded: ${reason(cause)}`,
@@ -37,19 +59,31 @@ export async function createLocalEngine(options: EngineOptions): Promise<ShardEn
   }
 }
 
+/** Rows that have been checked and have room. */
+interface ReadyPass {
+  readonly pass: ForwardPass;
+  /** Its place among the outcomes. */
+  readonly index: number;
+  readonly rows: ExecutorPass;
+}
+
 class LocalEngine implements ShardEngine {
-  readonly #executor: Executor;
+  readonly slots: number;
+  /** By rising number of slots. */
+  readonly #executors: readonly Executor[];
   readonly #options: EngineOptions;
   readonly #store: KvStore;
   /** At the tail one for every cache in the store, kept ones included. */
   readonly #tails = new Map<string, TailSession>();
   readonly #grammars: GrammarThreads | null;
   #passes = 0;
+  #frames = 0;
   #rows = 0;
 
-  constructor(executor: Executor, options: EngineOptions) {
+  constructor(executors: readonly Executor[], options: EngineOptions) {
     const { dims, range, kvBytesMax } = options;
-    this.#executor = executor;
+    this.#executors = executors;
+    this.slots = executors.at(-1)!.slots;
     this.#options = options;
     const { vocabPath = null } = options;
     this.#grammars =
@@ -89,28 +123,27 @@ class LocalEngine implements ShardEngine {
     else tail.openTail(options, grammar);
   }
 
-  async forward(pass: ForwardPass): Promise<PassResult> {
+  async forward(passes: readonly ForwardPass[]): Promise<ForwardReport> {
     const started = performance.now();
-    const { session, position, ids, hidden } = pass;
-    const cache = this.#store.get(session);
-    this.#check(pass, cache.length);
-    this.#store.reserve(session, position + ids.length);
-    cache.truncate(position);
-    const tail = this.#tails.get(session);
-    const { want, headFrom } = tail?.headWanted(pass) ?? { want: 'none', headFrom: ids.length };
-    try {
-      await tail?.askMasks(pass);
-      const result = await this.#executor.run({ ids, hidden, cache, headFrom, want });
-      cache.append(result.newkv, ids.length, result.passRows);
-      this.#passes += 1;
-      this.#rows += ids.length;
-      const answer = tail?.settle(pass, result) ?? { verdict: null };
-      return { hidden: result.hidden, ...answer, runUs: Math.round((performance.now() - started) * 1000) };
-    } catch (cause) {
-      // What the cache holds is not known any more.
-      this.#forget(session);
-      throw new ShardError('engine_failed', `the pass failed: ${reason(cause)}`, { cause });
+    const outcomes: PassOutcome[] = [];
+    const ready: ReadyPass[] = [];
+    for (const [index, pass] of passes.entries()) {
+      try {
+        ready.push({ pass, index, rows: this.#prepare(pass) });
+      } catch (thrown) {
+        outcomes[index] = { error: toShardError(thrown) };
+      }
     }
+    const going = await this.#masked(ready, outcomes);
+    const rows = going.reduce((sum, { pass }) => sum + pass.ids.length, 0);
+    if (going.length > 0) {
+      for (const [i, outcome] of (await this.#run(going)).entries()) outcomes[going[i]!.index] = outcome;
+      this.#passes += 1;
+      this.#frames += going.length;
+      this.#rows += rows;
+    }
+    const runUs = Math.round((performance.now() - started) * 1000);
+    return { outcomes, rows, sessions: going.length, runUs };
   }
 
   async close(session: string, mode: 'keep' | 'free'): Promise<void> {
@@ -124,14 +157,16 @@ class LocalEngine implements ShardEngine {
       sessions: this.#store.sessions,
       kvBytes: this.#store.bytes,
       kvBytesMax: this.#options.kvBytesMax,
+      slots: this.slots,
       passes: this.#passes,
+      frames: this.#frames,
       rows: this.#rows,
     };
   }
 
   async dispose(): Promise<void> {
     await this.#grammars?.close();
-    await this.#executor.dispose();
+    for (const executor of this.#executors) await executor.dispose();
   }
 
   #threads(): GrammarThreads {
@@ -147,6 +182,55 @@ class LocalEngine implements ShardEngine {
     tail.history.write(0, ids);
     this.#tails.set(session, tail);
     for (const name of this.#tails.keys()) if (!this.#store.holds(name)) this.#dropTail(name);
+  }
+
+  /** Checks a pass and makes room for it; from here on the cache has forgotten what lies behind its position. */
+  #prepare(pass: ForwardPass): ExecutorPass {
+    const { session, position, ids, hidden } = pass;
+    const cache = this.#store.get(session);
+    this.#check(pass, cache.length);
+    this.#store.reserve(session, position + ids.length);
+    cache.truncate(position);
+    const head = this.#tails.get(session)?.headWanted(pass) ?? { want: 'none', headFrom: ids.length };
+    return { ids, hidden, cache, ...head };
+  }
+
+  /** Those whose masks are made; a grammar that fails has failed its session alone. */
+  async #masked(ready: readonly ReadyPass[], outcomes: PassOutcome[]): Promise<ReadyPass[]> {
+    const asked = ready.map(({ pass }) => this.#tails.get(pass.session)?.askMasks(pass));
+    const made = await Promise.allSettled(asked);
+    return ready.filter(({ pass, index }, i) => {
+      const mask = made[i]!;
+      if (mask.status === 'rejected') outcomes[index] = this.#failed(pass.session, mask.reason);
+      return mask.status === 'fulfilled';
+    });
+  }
+
+  /** On the smallest graph that carries them all. */
+  async #run(ready: readonly ReadyPass[]): Promise<PassOutcome[]> {
+    const executor = this.#executors.find(({ slots }) => slots >= ready.length) ?? this.#executors.at(-1)!;
+    try {
+      const results = await executor.run(ready.map(({ rows }) => rows));
+      return ready.map((each, i) => this.#settle(each, results[i]!));
+    } catch (cause) {
+      return ready.map(({ pass }) => this.#failed(pass.session, cause));
+    }
+  }
+
+  #settle({ pass, rows }: ReadyPass, result: ExecutorResult): PassOutcome {
+    try {
+      rows.cache.append(result.newkv, pass.ids.length, result.passRows, result.firstRow);
+      const answer = this.#tails.get(pass.session)?.settle(pass, result) ?? { verdict: null };
+      return { result: { hidden: result.hidden, ...answer } };
+    } catch (cause) {
+      return this.#failed(pass.session, cause);
+    }
+  }
+
+  /** What the session's cache holds is not known any more. */
+  #failed(session: string, cause: unknown): PassOutcome {
+    this.#forget(session);
+    return { error: new ShardError('engine_failed', `the pass failed: ${reason(cause)}`, { cause }) };
   }
 
   /** Refuses what cannot run before anything is touched. */

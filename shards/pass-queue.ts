@@ -3,6 +3,10 @@
  * the order is that of arrival, always. Between sessions verify frames go before prefill chunks (someone waits for the
  * next word), until a chunk has waited prefillWaitMaxMs and takes its turn by age. A newer epoch throws out the older
  * frames of its session unrun: their answer is not wanted any more.
+ *
+ * A pass may carry short frames of several sessions, one of each, up to passRowsMax rows: company saves the fixed part
+ * of a pass and costs the time of its rows. Verify frames and prefill do not share one: a pass costs about two rows
+ * besides its rows, so a verify frame would wait for a whole chunk to save the chunk that much.
  */
 import type { ForwardMessage } from './forward-message.ts';
 import type { WorkerLimits } from './worker-limits.ts';
@@ -20,15 +24,25 @@ export interface PassQueue {
   readonly frames: number;
   /** Returns how many older frames of the session were thrown out. */
   push(pass: QueuedPass): number;
-  /** Takes the next pass out of the sessions that may run, null if there is none. */
-  next(mayRun: (session: string) => boolean, nowMs: number): QueuedPass | null;
+  /**
+   * Takes the next frame out of the sessions that may run, null if there is none. With `company`, frames that were
+   * taken for the pass already, only one that may share it.
+   */
+  next(
+    mayRun: (session: string) => boolean,
+    nowMs: number,
+    company?: readonly QueuedPass[],
+  ): QueuedPass | null;
   /** Must the session's sender be held back? */
   isFull(session: string): boolean;
   /** Throws all frames of a session out; how many. */
   drop(session: string): number;
 }
 
-type PassQueueLimits = Pick<WorkerLimits, 'sessionFramesMax' | 'sessionBytesMax' | 'prefillWaitMaxMs'>;
+type PassQueueLimits = Pick<
+  WorkerLimits,
+  'sessionFramesMax' | 'sessionBytesMax' | 'prefillWaitMaxMs' | 'passRowsMax' | 'sharedRowsMax'
+>;
 
 export function createPassQueue(limits: PassQueueLimits): PassQueue {
   /** session → its frames in order of arrival, never empty. */
@@ -53,11 +67,28 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
     return overtaken.length;
   }
 
-  function next(mayRun: (session: string) => boolean, nowMs: number): QueuedPass | null {
+  /** Which frames may share a pass with `company`. */
+  function fitting(company: readonly QueuedPass[]): (pass: QueuedPass) => boolean {
+    const [first] = company;
+    if (first === undefined) return () => true;
+    const rowsLeft = limits.passRowsMax - company.reduce((sum, pass) => sum + rowsOf(pass), 0);
+    const rowsMax = rowsOf(first) > limits.sharedRowsMax ? 0 : Math.min(rowsLeft, limits.sharedRowsMax);
+    const taken = new Set(company.map(({ session }) => session));
+    return (pass) =>
+      rowsOf(pass) <= rowsMax && isVerify(pass) === isVerify(first) && !taken.has(pass.session);
+  }
+
+  function next(
+    mayRun: (session: string) => boolean,
+    nowMs: number,
+    company: readonly QueuedPass[] = [],
+  ): QueuedPass | null {
+    const fits = fitting(company);
     let best: QueuedPass | null = null;
     let bestUrgent = false;
     for (const [session, passes] of waiting) {
       const head = passes[0]!;
+      if (!fits(head)) continue;
       const urgent = isVerify(head) || nowMs - head.arrivedMs >= limits.prefillWaitMaxMs;
       if (
         best !== null &&
@@ -104,6 +135,10 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
     isFull,
     drop,
   };
+}
+
+function rowsOf({ message }: QueuedPass): number {
+  return message.ids.length;
 }
 
 /** Does a frame want a verdict (at least one row with a head)? */

@@ -30,6 +30,8 @@ export interface ShardHealth {
 
 const countMax = Number.MAX_SAFE_INTEGER;
 const dimensionMax = 2 ** 24;
+/** More sessions than one pass of any graph carries. */
+const slotsMax = 1024;
 
 const readDims = object<ModelDims>({
   architecture: oneOf(['llama']),
@@ -72,7 +74,9 @@ export const readShardStatus = object<ShardStatus>({
     sessions: integer(0, countMax),
     kvBytes: integer(0, countMax),
     kvBytesMax: integer(0, countMax),
+    slots: integer(1, slotsMax),
     passes: integer(0, countMax),
+    frames: integer(0, countMax),
     rows: integer(0, countMax),
   }),
   draining: flag,

@@ -1,6 +1,7 @@
 /**
  * What a worker counts, and its Prometheus text. Numbers only ever rise, but for the gauges read at the time of asking.
  */
+import type { ForwardReport } from './engine.ts';
 import type { ShardErrorCode } from './errors.ts';
 
 export interface WorkerCounters {
@@ -9,6 +10,9 @@ export interface WorkerCounters {
   sessionsKept: number;
   sessionsFreed: number;
   passes: number;
+  /** Frames in those passes, and how many passes there were of each number of frames. */
+  frames: number;
+  readonly passesByFrames: Map<number, number>;
   rows: number;
   verdicts: number;
   /** Frames not run: overtaken in the queue, stale, of a dead epoch. */
@@ -37,6 +41,8 @@ export function createWorkerCounters(): WorkerCounters {
     sessionsKept: 0,
     sessionsFreed: 0,
     passes: 0,
+    frames: 0,
+    passesByFrames: new Map(),
     rows: 0,
     verdicts: 0,
     framesDropped: 0,
@@ -52,16 +58,30 @@ export function countError(counters: WorkerCounters, code: ShardErrorCode): void
   counters.errors.set(code, (counters.errors.get(code) ?? 0) + 1);
 }
 
+export function countPass(
+  counters: WorkerCounters,
+  { rows, sessions, runUs }: Pick<ForwardReport, 'rows' | 'sessions' | 'runUs'>,
+): void {
+  counters.passes += 1;
+  counters.frames += sessions;
+  counters.passesByFrames.set(sessions, (counters.passesByFrames.get(sessions) ?? 0) + 1);
+  counters.rows += rows;
+  counters.runUs += runUs;
+}
+
+/** Upper bounds of the histogram of frames per pass. */
+const frameBounds = [1, 2, 3, 4, 6, 8];
+
 export function formatWorkerMetrics(counters: WorkerCounters, gauges: WorkerGauges): string {
   const lines: string[] = [];
   const metric = (
     name: string,
-    type: 'counter' | 'gauge',
+    type: 'counter' | 'gauge' | 'histogram',
     help: string,
-    samples: [labels: string, value: number][],
+    samples: [suffix: string, value: number][],
   ): void => {
     lines.push(`# HELP foretoken_worker_${name} ${help}`, `# TYPE foretoken_worker_${name} ${type}`);
-    for (const [labels, value] of samples) lines.push(`foretoken_worker_${name}${labels} ${value}`);
+    for (const [suffix, value] of samples) lines.push(`foretoken_worker_${name}${suffix} ${value}`);
   };
   metric('sessions', 'gauge', 'Sessions open now.', [['', gauges.sessions]]);
   metric('sessions_opened_total', 'counter', 'Sessions opened.', [['', counters.sessionsOpened]]);
@@ -71,6 +91,14 @@ export function formatWorkerMetrics(counters: WorkerCounters, gauges: WorkerGaug
   ]);
   metric('passes_total', 'counter', 'Passes through the engine.', [['', counters.passes]]);
   metric('rows_total', 'counter', 'Rows of those passes.', [['', counters.rows]]);
+  const passesUpTo = (bound: number): number =>
+    [...counters.passesByFrames].reduce((sum, [frames, count]) => sum + (frames <= bound ? count : 0), 0);
+  metric('pass_frames', 'histogram', 'Frames, each of another session, that shared a pass.', [
+    ...frameBounds.map((bound): [string, number] => [`_bucket{le="${bound}"}`, passesUpTo(bound)]),
+    ['_bucket{le="+Inf"}', counters.passes],
+    ['_sum', counters.frames],
+    ['_count', counters.passes],
+  ]);
   metric('verdicts_total', 'counter', 'Verdicts sent by this tail.', [['', counters.verdicts]]);
   metric('frames_dropped_total', 'counter', 'Frames not run: overtaken, stale or of a dead epoch.', [
     ['', counters.framesDropped],

@@ -3,6 +3,7 @@
  * body, or with {"error"}; a stream that brings no OPEN within the grace is sent away.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { EngineLoad } from './engine.ts';
 import { ShardError, toShardError } from './errors.ts';
 import { badFrame, type Frame } from './frame.ts';
 import { createFrameChannel, type FrameChannel } from './frame-channel.ts';
@@ -25,6 +26,8 @@ export interface WorkerDesk extends SessionHost {
 }
 
 const sessionPath = /^\/v1\/sessions\/([A-Za-z0-9_-]{1,64})\/(forward|verdicts)$/;
+
+const notFound = 404;
 
 /** Never throws. */
 export function answer(desk: WorkerDesk, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
@@ -52,7 +55,7 @@ async function route(
     allow({ kind: 'manifest' });
     const status: ShardStatus = {
       manifest: desk.manifest,
-      load: await desk.engine.load(),
+      load: await loadOf(desk),
       draining: desk.draining(),
     };
     return respond(stream, 'application/json', JSON.stringify(status));
@@ -60,7 +63,8 @@ async function route(
   const [, session, kind] = sessionPath.exec(String(headers[':path'])) ?? [];
   if (session === undefined || headers[':method'] !== 'POST') {
     allow({ kind: 'probe' });
-    throw new ShardError('bad_request', `no such resource: ${target.slice(0, 200)}`);
+    const error = new ShardError('bad_request', `no such resource: ${target.slice(0, 200)}`);
+    return refuse(desk, stream, error, notFound);
   }
   if (kind === 'forward') {
     allow({ kind: 'forward', session });
@@ -143,7 +147,7 @@ function healthOf(desk: WorkerDesk): ShardHealth {
 }
 
 async function metricsOf(desk: WorkerDesk): Promise<string> {
-  const { kvBytes, kvBytesMax } = await desk.engine.load();
+  const { kvBytes, kvBytesMax } = await loadOf(desk);
   return formatWorkerMetrics(desk.counters, {
     sessions: desk.sessionCount(),
     queueFrames: desk.queue.frames,
@@ -151,6 +155,21 @@ async function metricsOf(desk: WorkerDesk): Promise<string> {
     kvBytes,
     kvBytesMax,
     passAgeMs: desk.turns.passAgeMs(),
+  });
+}
+
+/** Throws limit when the engine is too long in a pass to answer. */
+function loadOf({ engine, clock, limits }: WorkerDesk): Promise<EngineLoad> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(limits.loadWaitMs, () =>
+      reject(
+        new ShardError(
+          'limit',
+          `the engine has been busy for ${limits.loadWaitMs} ms; ask again, or /health`,
+        ),
+      ),
+    );
+    engine.load().then(resolve, reject).finally(cancel);
   });
 }
 
@@ -162,11 +181,16 @@ function respond(stream: ServerHttp2Stream, type: string, body: string): void {
   stream.end(body);
 }
 
-function refuse(desk: WorkerDesk, stream: ServerHttp2Stream, error: ShardError): void {
+function refuse(
+  desk: WorkerDesk,
+  stream: ServerHttp2Stream,
+  error: ShardError,
+  status = statusOf(error.code),
+): void {
   countError(desk.counters, error.code);
   if (isGone(stream) || stream.headersSent) return;
   stream.resume();
-  stream.respond({ ':status': statusOf(error.code), 'content-type': 'application/json' });
+  stream.respond({ ':status': status, 'content-type': 'application/json' });
   stream.end(errorBody(error));
 }
 

@@ -16,6 +16,14 @@ export interface WorkerLimits {
   readonly queueBytesMax: number;
   /** A prefill chunk that has waited so long goes by its turn, before later verify frames of others. */
   readonly prefillWaitMaxMs: number;
+  /** Sessions whose rows share a pass; the engine may have fewer slots. 1 runs each alone. */
+  readonly passSessionsMax: number;
+  /** Rows of a pass that several sessions share. */
+  readonly passRowsMax: number;
+  /** A frame of more rows runs alone. */
+  readonly sharedRowsMax: number;
+  /** Asked about its load, the engine must answer within this: it runs its pass to the end first. */
+  readonly loadWaitMs: number;
   /** A stream must bring its OPEN, and a session must have all its streams, within this. Also the grace of a broken stream. */
   readonly graceMs: number;
   /** Next hops that a worker holds connections to. */
@@ -37,6 +45,14 @@ export const workerLimits: WorkerLimits = {
   queueBytesMax: 256 << 20,
   /** Five chunks of the default model. */
   prefillWaitMaxMs: 500,
+  /** As many as the graph has slots (src/models/pack.ts). */
+  passSessionsMax: 8,
+  /** One prefill chunk: whoever comes during a pass waits for no more than that. */
+  passRowsMax: 64,
+  /** A usual draft. Of a longer frame company would save a tenth, and it would cost the company its time. */
+  sharedRowsMax: 17,
+  /** The longest pass of a slow machine, and shorter than a probe's patience. */
+  loadWaitMs: 3000,
   /** Longer than any round trip, shorter than a user's patience. */
   graceMs: 10_000,
   /** Replicas of the next range; a route names one of them. */

@@ -8,7 +8,7 @@
  * a new stream or another route, and goes on with the rows it holds.
  */
 import type { Clock } from './clock.ts';
-import type { ForwardPass, PassResult, ShardEngine, TailOptions } from './engine.ts';
+import type { ForwardPass, PassOutcome, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import type { EngineTurns } from './engine-turns.ts';
 import { ShardError, toShardError } from './errors.ts';
 import { decodeForward, encodeForward, type ForwardMessage } from './forward-message.ts';
@@ -21,6 +21,7 @@ import { type CloseMode, decodeClose, encodeError } from './messages.ts';
 import { checkForward } from './open-check.ts';
 import type { ChainOpen } from './open-message.ts';
 import type { PassQueue, QueuedPass } from './pass-queue.ts';
+import type { StageTiming } from './payload-blocks.ts';
 import type { Peers } from './peers.ts';
 import { createShardSession, type ShardSession } from './shard-session.ts';
 import { encodeScores, encodeVerdict } from './verdict-message.ts';
@@ -52,8 +53,10 @@ export interface WorkerSession {
   /** The peer's half of a forward or verdict stream has ended; null for END_STREAM. */
   onFinish(channel: FrameChannel, error: ShardError | null): void;
   readonly mayRun: boolean;
-  /** Asks the rules about a pass out of the queue; what runs it, or null if it was dropped. */
-  start(pass: QueuedPass): (() => Promise<void>) | null;
+  /** Asks the rules about a frame out of the queue; what the engine is to run of it, or null if it was dropped. */
+  start(pass: QueuedPass): ForwardPass | null;
+  /** What became of a frame that was started, and what its pass took. */
+  settle(pass: QueuedPass, outcome: PassOutcome, timing: StageTiming): void;
   /** Ends the session with an ERROR on its streams. */
   fail(error: ShardError): void;
 }
@@ -223,52 +226,45 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     watchGrace();
   }
 
-  function start(pass: QueuedPass): (() => Promise<void>) | null {
-    const { message } = pass;
+  function start({ message }: QueuedPass): ForwardPass | null {
     if (!queue.isFull(id)) upstream?.resume();
     const decision = rules!.decide(message);
-    if (decision.action === 'run') return () => run(pass);
+    if (decision.action === 'run') return passOf(id, message);
     if (decision.action === 'drop') counters.framesDropped++;
     else tellGap(message, decision.length);
     return null;
   }
 
-  async function run({ message, arrivedMs }: QueuedPass): Promise<void> {
-    const { position, headFrom } = message;
-    const queueUs = (clock.now() - arrivedMs) * 1000;
-    let result: PassResult;
-    try {
-      result = await engine.forward(passOf(id, message));
-    } catch (thrown) {
-      const error = toShardError(thrown);
-      if (ended) return;
-      if (error.code !== 'gap') return fail(error);
-      const held = Number(error.detail['length'] ?? 0);
-      rules!.shorten(message, held);
-      tellGap(message, held);
+  function settle({ message }: QueuedPass, outcome: PassOutcome, timing: StageTiming): void {
+    if (ended) return;
+    if ('error' in outcome) settleError(message, outcome.error);
+    else settleResult(message, outcome.result, timing);
+  }
+
+  function settleError(message: ForwardMessage, error: ShardError): void {
+    if (error.code !== 'gap') {
+      fail(error);
       return;
     }
-    counters.passes++;
-    counters.rows += message.ids.length;
-    counters.runUs += result.runUs;
-    if (ended) return;
-    rules!.settle(message, result.verdict);
-    const timings = [
-      ...message.timings,
-      { queueUs, runUs: result.runUs, passRows: message.ids.length, passSessions: 1 },
-    ];
-    if (!tail) deliver({ ...message, hidden: result.hidden, timings });
-    else if (result.verdict !== null) {
+    const held = Number(error.detail['length'] ?? 0);
+    rules!.shorten(message, held);
+    tellGap(message, held);
+  }
+
+  function settleResult(
+    message: ForwardMessage,
+    { hidden, verdict, scores }: PassResult,
+    timing: StageTiming,
+  ): void {
+    const { epoch, round, position, headFrom } = message;
+    rules!.settle(message, verdict);
+    const timings = [...message.timings, timing];
+    if (!tail) deliver({ ...message, hidden, timings });
+    else if (verdict !== null) {
       counters.verdicts++;
-      const { epoch, round } = message;
-      verdicts?.send(
-        encodeVerdict({ ...result.verdict, epoch, round, position: position + headFrom + 1, timings }),
-      );
-    } else if (result.scores !== undefined) {
-      const { epoch, round } = message;
-      verdicts?.send(
-        encodeScores({ epoch, round, position: position + 1, logprobs: result.scores, timings }),
-      );
+      verdicts?.send(encodeVerdict({ ...verdict, epoch, round, position: position + headFrom + 1, timings }));
+    } else if (scores !== undefined) {
+      verdicts?.send(encodeScores({ epoch, round, position: position + 1, logprobs: scores, timings }));
     }
   }
 
@@ -342,6 +338,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
       return complete && rules !== null && !blocked && relay?.closed !== true;
     },
     start,
+    settle,
     fail,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * A worker: one engine behind an HTTP/2 server. It survives anything that a peer sends, runs one pass at a time, and
- * ends in order: no new sessions, the pass in flight finished, every session told, every socket closed.
+ * A worker: one engine behind an HTTP/2 server. It survives anything that a peer sends, runs one pass at a time (of
+ * several sessions where they wait), and ends in order: no new sessions, the pass in flight finished, every session told, every socket closed.
  */
 import {
   createSecureServer,
@@ -19,6 +19,7 @@ import { keepAlive } from './keep-alive.ts';
 import type { Log } from './log.ts';
 import type { ShardManifest } from './manifest.ts';
 import { createPassQueue } from './pass-queue.ts';
+import { createPassRunner } from './pass-runner.ts';
 import { createPeers } from './peers.ts';
 import { createWorkerCounters, type WorkerCounters } from './worker-counters.ts';
 import { answer, type WorkerDesk } from './worker-http.ts';
@@ -60,14 +61,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   let draining = false;
 
   const queue = createPassQueue(limits);
-  const turns = createEngineTurns(clock, () => {
-    while (true) {
-      const pass = queue.next((id) => sessions.get(id)?.mayRun === true, clock.now());
-      if (pass === null) return null;
-      const run = sessions.get(pass.session)!.start(pass);
-      if (run !== null) return run;
-    }
-  });
+  const counters = createWorkerCounters();
+  const sessionOf = (id: string): WorkerSession | undefined => sessions.get(id);
+  const turns = createEngineTurns(
+    clock,
+    createPassRunner({ engine, queue, limits, counters, clock, sessionOf }),
+  );
   const peers = createPeers({
     own: manifest,
     peersMax: limits.peersMax,
@@ -75,7 +74,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
-  const counters = createWorkerCounters();
 
   const desk: WorkerDesk = {
     engine,

@@ -8,6 +8,7 @@ import type { Clock } from '../shards/clock.ts';
 import type { Log } from '../shards/log.ts';
 import { formatRange, type LayerRange, type Quantisation } from '../shards/manifest.ts';
 import { childEnvironment } from './config.ts';
+import type { BatchGraphs } from './shard-graphs.ts';
 import type { WorkerNote } from './worker-note.ts';
 
 /** A worker that is told to stop gets this long, then SIGKILL: Ctrl-C ends everything within 3 s. */
@@ -30,6 +31,9 @@ export interface WorkerProcessOptions {
   readonly quantisation: Quantisation;
   readonly clusterKey: string;
   readonly kvBytesMax: number;
+  /** Sessions that may share a pass, and in which form; left out: the defaults of a worker. */
+  readonly batchSessions?: number;
+  readonly batchGraphs?: BatchGraphs;
   readonly logLevel: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -60,13 +64,15 @@ export async function spawnWorker(
   options: WorkerProcessOptions,
   signal?: AbortSignal,
 ): Promise<WorkerProcess> {
-  const { range } = options;
+  const { range, batchSessions, batchGraphs } = options;
   const args = [
     entryPath,
     'worker',
     ...['--model', options.model, '--layers', `${range.start}:${range.end}`],
     ...['--listen', `127.0.0.1:${options.port}`, '--quant', options.quantisation],
     ...['--kv-bytes', String(options.kvBytesMax), '--home', options.home, '--log-level', options.logLevel],
+    ...(batchSessions === undefined ? [] : ['--batch-sessions', String(batchSessions)]),
+    ...(batchGraphs === undefined ? [] : ['--batch-graphs', batchGraphs]),
   ];
   const child = spawn(process.execPath, args, {
     // The key goes by environment: arguments can be read by every user of the machine.

@@ -145,6 +145,8 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       quantisation: config.quantisation,
       clusterKey,
       kvBytesMax: config.kvBytes,
+      batchSessions: config.batchSessions,
+      batchGraphs: config.batchGraphs,
       // Their start is on the screen already; what they warn of belongs in the log.
       logLevel: config.logLevel === 'info' ? 'warn' : config.logLevel,
       clock: systemClock,

@@ -4,6 +4,8 @@
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { quantisations } from '../shards/manifest.ts';
+import { packedSlots } from './models/pack.ts';
+import { batchGraphs as graphForms } from './shard-graphs.ts';
 
 /** How text becomes a value; without it, the schema's own type decides. */
 export type SettingForm =
@@ -117,6 +119,27 @@ const kvBytes = setting(Type.Integer({ minimum: 1 << 20, maximum: 2 ** 50 }), {
   description: 'Key/value cache of each worker.',
   fallback: '1GiB',
   expected: 'a size of at least 1MiB, such as 512MiB, 1GiB or 1073741824',
+});
+
+const batchSessions = setting(Type.Integer({ minimum: 1, maximum: packedSlots }), {
+  env: 'FORETOKEN_BATCH_SESSIONS',
+  flags: '--batch-sessions <count>',
+  group: 'Cluster',
+  form: 'integer',
+  description: 'Sessions whose rows may share a pass of a worker; 1 runs each alone.',
+  fallback: String(packedSlots),
+  expected: `a number from 1 to ${packedSlots}`,
+});
+
+const batchGraphs = setting(Type.Enum([...graphForms]), {
+  env: 'FORETOKEN_BATCH_GRAPHS',
+  flags: '--batch-graphs <auto|one|two>',
+  group: 'Cluster',
+  form: 'text',
+  description:
+    'Graphs that a worker loads for shared passes. two: a second one, with the weights in memory twice. one: one for all passes, a little slower for a single session. auto: two where memory is plentiful.',
+  fallback: 'auto',
+  expected: `one of ${graphForms.join(', ')}`,
 });
 
 const logLevel = setting(Type.Enum([...logLevels]), {
@@ -303,6 +326,8 @@ const gatewaySchema = Type.Object({
     expected: `one of ${topologies.join(', ')}`,
   }),
   kvBytes,
+  batchSessions,
+  batchGraphs,
   logLevel,
 });
 
@@ -337,6 +362,8 @@ const workerSchema = Type.Object({
   ),
   clusterKey,
   kvBytes,
+  batchSessions,
+  batchGraphs,
   logLevel,
 });
 

@@ -26,6 +26,7 @@ import { type GgufFile, readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { type PackedShard, packShard } from './models/pack.ts';
 import type { ResolvedModel } from './models/pull.ts';
+import { type BatchGraphs, chooseGraphs } from './shard-graphs.ts';
 import { createTokenizer } from './text/tokenizer.ts';
 
 const runtime = `onnxruntime-node ${runtimeVersion}`;
@@ -43,6 +44,9 @@ export interface WorkerNodeOptions {
   readonly port: number;
   readonly clusterKey: string | null;
   readonly kvBytesMax: number;
+  /** Sessions that may share a pass. */
+  readonly batchSessions: number;
+  readonly batchGraphs: BatchGraphs;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly onProgress: (stage: 'pack' | 'prove' | 'load', done: number, total: number) => void;
@@ -59,8 +63,14 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
   options.onProgress('prove', 0, 1);
   const proof = await orAborted(proveShard(pack), options.signal);
   options.onProgress('load', 0, 1);
+  const batchSessions = proof.shareable ? options.batchSessions : 1;
+  if (proof.invariant && batchSessions < options.batchSessions) {
+    log.warn({ layers: formatRange(range) }, 'shared passes change bits on this machine: one session a pass');
+  }
+  const availableBytes = process.availableMemory();
+  const graphs = chooseGraphs({ ...options, pack, batchSessions, availableBytes });
   const loading = startEngineThread({
-    onnxPath: pack.onnxPath,
+    ...graphs,
     vocabPath: pack.vocabPath,
     dims: pack.dims,
     range,
@@ -87,10 +97,13 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
       clusterKey: options.clusterKey,
       clock: systemClock,
       log,
+      limits: { passSessionsMax: batchSessions },
     });
     const role = isTail(range, pack.dims) ? 'tail' : range.start === 0 ? 'first' : 'inner';
+    const { minRows } = proof;
+    const graphCount = graphs.shared === null ? 1 : 2;
     log.info(
-      { origin: worker.origin, layers: formatRange(range), role, minRows: proof.minRows },
+      { origin: worker.origin, layers: formatRange(range), role, minRows, batchSessions, graphs: graphCount },
       'worker serves',
     );
     return {
@@ -138,9 +151,9 @@ export function vocabularyFile({ metadata }: Pick<GgufFile, 'metadata'>): Uint8A
 
 /** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */
 export function proveShard(pack: PackedShard): Promise<InvarianceProof> {
-  const { onnxPath, probePath, dims, range, directory } = pack;
+  const { onnxPath, shared, probePath, dims, range, directory } = pack;
   return proveInvarianceOnce(
-    { onnxPath, probePath, dims, range, threads: engineThreads },
+    { onnxPath, shared, probePath, dims, range, threads: engineThreads },
     join(directory, `proof-${machineSum()}.json`),
   );
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { TailOptions } from '../shards/engine.ts';
 import { createLocalEngine } from '../shards/local-engine.ts';
 import { formatGrammar, toolGrammar } from '../src/grammar/answer-grammar.ts';
+import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import { type LosslessCase, predictionOf, samplingOf } from './support/lossless-cases.ts';
 import { losslessPrompts } from './support/lossless-prompts.ts';
@@ -60,7 +61,13 @@ async function plainIds(
     for (let position = 0; tokens.length < promptIds.length + maxTokens; position++) {
       const ids = Uint32Array.of(tokens[position]!);
       const headFrom = position + 1 < promptIds.length ? 1 : 0;
-      const { verdict } = await engine.forward({ session: 'plain', position, ids, hidden: null, headFrom });
+      const { verdict } = await forwardAlone(engine, {
+        session: 'plain',
+        position,
+        ids,
+        hidden: null,
+        headFrom,
+      });
       if (verdict !== null) tokens.push(...verdict.ids);
       if (verdict?.finished === true) break;
     }

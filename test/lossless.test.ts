@@ -9,6 +9,7 @@ import { createLocalEngine } from '../shards/local-engine.ts';
 import type { Sampling } from '../shards/sampler.ts';
 import type { Serving } from '../src/serving.ts';
 import { eventually } from './support/eventually.ts';
+import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import {
   alternateRounds,
@@ -47,7 +48,13 @@ async function plainIds(
     for (let position = 0; tokens.length < promptIds.length + maxTokens; position++) {
       const ids = Uint32Array.of(tokens[position]!);
       const headFrom = position + 1 < promptIds.length ? 1 : 0;
-      const { verdict } = await engine.forward({ session: 'plain', position, ids, hidden: null, headFrom });
+      const { verdict } = await forwardAlone(engine, {
+        session: 'plain',
+        position,
+        ids,
+        hidden: null,
+        headFrom,
+      });
       if (verdict !== null) tokens.push(...verdict.ids);
     }
     return tokens.slice(promptIds.length);

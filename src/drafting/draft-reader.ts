@@ -241,7 +241,8 @@ export class Reading {
     const cache = store.get(sequence);
     store.reserve(sequence, cache.length + ids.length);
     const headFrom = ids.length - heads;
-    const result = await executor.run({ ids: Uint32Array.from(ids), hidden: null, cache, headFrom, want });
+    const rows = { ids: Uint32Array.from(ids), hidden: null, cache, headFrom, want };
+    const [result] = (await executor.run([rows])) as [ExecutorResult];
     cache.append(result.newkv, ids.length, result.passRows);
     for (const id of ids) {
       fed.push(id);

@@ -4,14 +4,15 @@
  * choices carry that, each measured: attention always sees a second row (its single-row kernel differs), a range's
  * first norm is the fused one with a zero skip (as inside an uncut model), activations are quantised per row
  * (accuracy level 4), and keys and values leave as plain slices of what attention made of them.
+ * A graph of several slots runs the rows of as many sessions, packed one behind the other; only attention tells them
+ * apart (slot-attention.ts).
  *
- * Inputs: ids int64 [1, rows] or hidden [1, rows, H]; pastLength and pastEnd int64 [1] (positions before and after
- * this pass), lastIndex and total int32 [1] (the same for attention, its extra row counted); pastKey0.. and
- * pastValue0.. [1, kvHeads, capacity, headDim]; at the tail headFrom int64 [1], the first row that needs logits.
+ * Inputs: ids int64 [1, rows] or hiddenIn [1, rows, H]; those of attention; at the tail headRows int64 [headRows], the
+ * rows that need logits.
  * Outputs: newkv [2 layers, kvHeads, rows, headDim] in the order key, value, key, value, …; then hidden [1, rows, H],
- * or logits [1, rows - headFrom, V] and argmax int64 [1, rows - headFrom].
+ * or logits [1, headRows, V] and argmax int64 [1, headRows].
  * A head over some tokens alone (a draft head's) gives the same two, with -Infinity for all other tokens, and the
- * likeliest of them: ranking int64 [1, rows - headFrom, R], best first (ties: lower id), and chances [1, rows - headFrom, R],
+ * likeliest of them: ranking int64 [1, headRows, R], best first (ties: lower id), and chances [1, headRows, R],
  * their probabilities among those scored. R is rankedTokens, or all that are scored.
  */
 import { isFirst, isTail, type LayerRange, type ModelDims } from '../../shards/manifest.ts';
@@ -24,13 +25,12 @@ import type {
   TailWeights,
 } from './decoder-weights.ts';
 import { OnnxGraph, type StoredTensor } from './onnx-writer.ts';
+import { SlotAttention } from './slot-attention.ts';
 
 /** Above this the fp32 kernel of attention splits its inner dimension by the number of keys: bits would follow it. */
 const headDimMax = 128;
 /** Tokens that a draft head ranks: what the target says instead of its guess is among the next three half of the time. */
 const rankedTokens = 4;
-/** "To the end" for a Slice. */
-const sliceEnd = 2n ** 40n;
 /** The score of a token that a head does not know. */
 const minusInfinity: StoredTensor = {
   type: 'float32',
@@ -39,13 +39,13 @@ const minusInfinity: StoredTensor = {
 };
 
 /** The graph file of one range. Throws RangeError for dimensions whose arithmetic is not known to be invariant. */
-export function decoderGraph(dims: ModelDims, range: LayerRange, weights: ShardWeights): Buffer {
+export function decoderGraph(dims: ModelDims, range: LayerRange, weights: ShardWeights, slots = 1): Buffer {
   if (dims.headDim > headDimMax) {
     throw new RangeError(
       `head size ${dims.headDim} is not supported: above ${headDimMax} results would depend on the pass size`,
     );
   }
-  return new DecoderGraph(dims, range, weights).encode();
+  return new DecoderGraph(dims, range, weights, slots).encode();
 }
 
 class DecoderGraph {
@@ -54,17 +54,15 @@ class DecoderGraph {
   readonly #newRows: string[] = [];
   /** Block sums of an input, shared by the linears that read it. */
   readonly #blockSums = new Map<string, string>();
-  readonly #rope: readonly string[];
 
-  constructor(dims: ModelDims, range: LayerRange, weights: ShardWeights) {
+  constructor(dims: ModelDims, range: LayerRange, weights: ShardWeights, slots: number) {
     const graph = this.#graph;
     this.#dims = dims;
-    this.#rope = [graph.weight(weights.rope.cosines), graph.weight(weights.rope.sines)];
+    const rope = [graph.weight(weights.rope.cosines), graph.weight(weights.rope.sines)];
     let hidden = this.#start(range, weights.embedding);
     // A zero skip keeps the fused kernel of an uncut model, so cuts do not show in the bits.
     let delta = isFirst(range) ? null : graph.node('Sub', [hidden, hidden]);
-    for (const name of ['lastIndex', 'total']) graph.input(name, 'int32', [1]);
-    for (const name of ['pastLength', 'pastEnd']) graph.input(name, 'int64', [1]);
+    const attention = new SlotAttention(graph, dims, slots, rope);
     weights.layers.forEach((layer, index) => {
       let normed: string;
       if (layer.bridge !== undefined) {
@@ -72,7 +70,8 @@ class DecoderGraph {
         delta = null;
       }
       [normed, hidden] = this.#norm(hidden, delta, layer.inputNorm);
-      const attended = this.#attention(this.#stacked(normed, layer.qkv), index);
+      const [attended, ...newRows] = attention.attend(this.#stacked(normed, layer.qkv), index);
+      this.#newRows.push(...newRows);
       [normed, hidden] = this.#norm(hidden, this.#linear(attended, layer.attentionOutput), layer.postNorm);
       delta = this.#feedForward(normed, layer);
     });
@@ -119,34 +118,6 @@ class DecoderGraph {
     return [normed, sum];
   }
 
-  /** Packed q, k, v rows → attended rows [1, rows, heads * headDim]; the new keys and values join #newRows. */
-  #attention(qkv: string, index: number): string {
-    const graph = this.#graph;
-    const { heads, kvHeads, headDim } = this.#dims;
-    const axisRows = graph.integers(1);
-    const last = graph.integers(-1);
-    // The last row twice: attention never sees a single row. The copy is cut off again on every output.
-    const copy = graph.node('Slice', [qkv, last, graph.integers(sliceEnd), axisRows]);
-    const padded = graph.node('Concat', [qkv, copy], { axis: 1 });
-    const past = ['Key', 'Value'].map((kind) =>
-      graph.input(`past${kind}${index}`, 'float32', [1, kvHeads, 'capacity', headDim]),
-    );
-    const present = ['Key', 'Value'].map((kind) => graph.newName(`present${kind}`));
-    const attended = graph.newName('attended');
-    const inputs = [padded, '', '', ...past, 'lastIndex', 'total', ...this.#rope];
-    graph.nodeTo([attended, ...present], 'GroupQueryAttention@com.microsoft', inputs, {
-      num_heads: heads,
-      kv_num_heads: kvHeads,
-      do_rotary: 1,
-      rotary_interleaved: 0,
-    });
-    const axisPositions = graph.integers(2);
-    for (const rows of present) {
-      this.#newRows.push(graph.node('Slice', [rows, 'pastLength', 'pastEnd', axisPositions]));
-    }
-    return graph.node('Slice', [attended, graph.integers(0), last, axisRows]);
-  }
-
   #feedForward(normed: string, { gateUp, down }: LayerWeights): string {
     const graph = this.#graph;
     let [gate, up] = gateUp.map((part) => this.#linear(normed, part)) as [string, string?];
@@ -167,10 +138,9 @@ class DecoderGraph {
 
   #head(hidden: string, delta: string, tail: TailWeights): void {
     const graph = this.#graph;
-    const from = graph.input('headFrom', 'int64', [1]);
+    const rows = graph.input('headRows', 'int64', ['headRows']);
     const [normed] = this.#norm(hidden, delta, tail.norm);
-    const wanted = graph.node('Slice', [normed, from, graph.integers(sliceEnd), graph.integers(1)]);
-    const scores = this.#linear(wanted, tail.head);
+    const scores = this.#linear(graph.node('Gather', [normed, rows], { axis: 1 }), tail.head);
     graph.output('logits', 'float32', [1, 'headRows', this.#dims.vocab]);
     graph.output('argmax', 'int64', [1, 'headRows']);
     if (tail.ids === undefined) {

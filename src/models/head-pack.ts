@@ -22,7 +22,7 @@ import { headTensor, storeEmbedding, storeLinear, tensorOf } from './stored-weig
 import { WeightFile } from './weight-file.ts';
 
 /** Raised whenever the same head would be packed into other bytes. */
-const packFormat = 2;
+const packFormat = 3;
 
 const graphName = 'head.onnx';
 const weightsName = 'head.bin';

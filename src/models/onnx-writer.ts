@@ -1,12 +1,13 @@
 /**
  * A writer for ONNX graphs: nodes in execution order, small constants inside the file, large weights as ranges of
- * one external file beside it. Names are given out here, so a graph is in single-assignment form by construction.
+ * one external file beside it. Names are given out here, so a graph is in single-assignment form by construction; a
+ * branch of an If gives them out together with the graph around it, whose values it sees.
  * Source: onnx.proto (field numbers beside each message); operators without a domain are opset 21, others com.microsoft 1.
  */
 import { bytesField, floatField, intField, message } from './protobuf.ts';
 
 /** TensorProto.DataType of the element types in use. */
-const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 /** A named size is decided at run time; equal names are equal sizes. */
@@ -31,23 +32,30 @@ export interface InlineTensor {
 export type StoredTensor = ExternalTensor | InlineTensor;
 
 /** A plain number is an integer attribute; floats are marked, since 1.0 and 1 are the same number here. */
-export type Attribute = number | readonly number[] | { readonly float: number };
+export type Attribute = number | readonly number[] | { readonly float: number } | { readonly graph: Buffer };
 
 const irVersion = 10;
 const opsetVersion = 21;
 const microsoftVersion = 1;
 const floatAttribute = 1;
 const intAttribute = 2;
+const graphAttribute = 5;
 const intsAttribute = 7;
 const externalLocation = 1;
 
 export class OnnxGraph {
+  /** The graph that this is a branch in, at any depth; itself if it is none. */
+  readonly #root: OnnxGraph;
   readonly #nodes: Buffer[] = [];
   readonly #initializers: Buffer[] = [];
   readonly #inputs: Buffer[] = [];
   readonly #outputs: Buffer[] = [];
   readonly #integers = new Map<string, string>();
   #names = 0;
+
+  constructor(root: OnnxGraph | null = null) {
+    this.#root = root ?? this;
+  }
 
   /** Declares a graph input; gives its name back. */
   input(name: string, type: ElementType, shape: readonly Dimension[]): string {
@@ -63,18 +71,18 @@ export class OnnxGraph {
   /** A weight. Two weights may name the same bytes under different shapes. */
   weight(tensor: StoredTensor): string {
     const name = this.newName('weight');
-    this.#initializers.push(tensorProto(name, tensor));
+    this.#root.#initializers.push(tensorProto(name, tensor));
     return name;
   }
 
   /** A one-dimensional int64 constant; equal lists share one. */
   integers(...values: readonly (number | bigint)[]): string {
     const key = values.join(' ');
-    const known = this.#integers.get(key);
+    const known = this.#root.#integers.get(key);
     if (known !== undefined) return known;
     const data = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
     const name = this.weight({ type: 'int64', shape: [values.length], data });
-    this.#integers.set(key, name);
+    this.#root.#integers.set(key, name);
     return name;
   }
 
@@ -105,15 +113,42 @@ export class OnnxGraph {
     );
   }
 
-  /** The file (ModelProto). */
-  encode(): Buffer {
-    const graph = message(
+  /**
+   * Adds an If over a bool of one element: only the branch taken is computed. Both builders give as many names, and
+   * those of the node's outputs are given back. Weights are the whole graph's, wherever they are named.
+   */
+  either<Names extends readonly string[]>(
+    condition: string,
+    yes: (branch: OnnxGraph) => Names,
+    no: (branch: OnnxGraph) => Names,
+  ): Names {
+    const [thenBranch, elseBranch] = [yes, no].map((build) => {
+      const branch = new OnnxGraph(this.#root);
+      const names = build(branch);
+      for (const name of names) branch.#outputs.push(bytesField(1, name));
+      return { names, graph: branch.#encodeGraph('branch') };
+    }) as [{ names: Names; graph: Buffer }, { names: Names; graph: Buffer }];
+    const outputs = thenBranch.names.map((_, index) => this.newName(`either${index}`));
+    this.nodeTo(outputs, 'If', [condition], {
+      then_branch: { graph: thenBranch.graph },
+      else_branch: { graph: elseBranch.graph },
+    });
+    return outputs as readonly string[] as Names;
+  }
+
+  #encodeGraph(name: string): Buffer {
+    return message(
       this.#nodes.map((node) => bytesField(1, node)),
-      bytesField(2, 'shard'),
+      bytesField(2, name),
       this.#initializers.map((tensor) => bytesField(5, tensor)),
       this.#inputs.map((value) => bytesField(11, value)),
       this.#outputs.map((value) => bytesField(12, value)),
     );
+  }
+
+  /** The file (ModelProto). */
+  encode(): Buffer {
+    const graph = this.#encodeGraph('shard');
     return message(
       intField(1, irVersion),
       bytesField(2, 'foretoken'),
@@ -125,7 +160,7 @@ export class OnnxGraph {
 
   /** A fresh value name, for `nodeTo`. */
   newName(hint: string): string {
-    return `${hint.split('@')[0]}_${this.#names++}`;
+    return `${hint.split('@')[0]}_${this.#root.#names++}`;
   }
 }
 
@@ -161,6 +196,7 @@ function tensorProto(name: string, tensor: StoredTensor): Buffer {
 function attributeProto(name: string, value: Attribute): Buffer {
   const named = bytesField(1, name);
   if (typeof value === 'number') return message(named, intField(3, value), intField(20, intAttribute));
+  if ('graph' in value) return message(named, bytesField(6, value.graph), intField(20, graphAttribute));
   if ('float' in value) return message(named, floatField(2, value.float), intField(20, floatAttribute));
   return message(
     named,

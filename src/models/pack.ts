@@ -1,7 +1,7 @@
 /**
- * A layer range of a model on disk as the shard engine loads it: shard.onnx (graph), shard.bin (weights), probe.onnx
- * (range-free graph for the arithmetic fingerprint), for the tail vocab.bin (the bytes of each token, for grammars) and
- * pack.json, which names them all with their sizes and sums.
+ * A layer range of a model on disk as the shard engine loads it: shard.onnx (graph of one session), shared.onnx (of
+ * several), shard.bin (the weights of both), probe.onnx (range-free graph for the arithmetic fingerprint), for the tail
+ * vocab.bin (the bytes of each token, for grammars) and pack.json, which names them all with their sizes and sums.
  * Invariant: pack.json is renamed into place last, so a folder with a pack.json holds a whole pack or a damaged one
  * that says so; a run that fails or is stopped leaves nothing behind.
  */
@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ShardGraph } from '../../shards/executor.ts';
 import {
   formatRange,
   isTail,
@@ -42,7 +43,11 @@ export interface PackOptions {
 /** A pack that is ready to load. Plain data: it may cross threads. */
 export interface PackedShard {
   readonly directory: string;
+  /** The graph of one session. */
   readonly onnxPath: string;
+  /** The graph of several sessions, over the same weights. */
+  readonly shared: ShardGraph;
+  readonly weightBytes: number;
   readonly probePath: string;
   /** null for ranges without the last layer. */
   readonly vocabPath: string | null;
@@ -54,9 +59,16 @@ export interface PackedShard {
 }
 
 /** Raised whenever the same model would be packed into other bytes: graph, weight forms, probe, vocabulary. */
-const packFormat = 2;
+const packFormat = 3;
+
+/**
+ * Sessions whose rows may share a pass. Eight with a draft each fill a pass (passRowsMax of a worker); a graph of 16
+ * slots loads twice as long and costs every pass a little.
+ */
+export const packedSlots = 8;
 
 const graphName = 'shard.onnx';
+const sharedName = 'shared.onnx';
 const weightsName = 'shard.bin';
 const probeName = 'probe.onnx';
 const vocabName = 'vocab.bin';
@@ -113,7 +125,7 @@ export async function packShard(options: PackOptions): Promise<PackedShard> {
     }
     return asPackedShard(directory, note);
   } catch (error) {
-    for (const name of [weightsName, graphName, probeName, vocabName, noteName]) {
+    for (const name of [weightsName, graphName, sharedName, probeName, vocabName, noteName]) {
       await rm(join(directory, name + suffix), { force: true });
     }
     throw systemCode(error) === '' || error instanceof ModelFileError
@@ -168,6 +180,7 @@ async function writeFiles(options: PackOptions, dims: ModelDims, suffix: string)
       files: {
         [weightsName]: await target.finish(),
         [graphName]: await write(graphName, decoderGraph(dims, range, weights)),
+        [sharedName]: await write(sharedName, decoderGraph(dims, range, weights, packedSlots)),
         [probeName]: await write(probeName, probeGraph()),
         ...(tokenBytes !== undefined &&
           isTail(range, dims) && { [vocabName]: await write(vocabName, tokenBytes()) }),
@@ -228,6 +241,8 @@ function asPackedShard(directory: string, note: PackNote): PackedShard {
   return {
     directory,
     onnxPath: join(directory, graphName),
+    shared: { onnxPath: join(directory, sharedName), slots: packedSlots },
+    weightBytes: note.files[weightsName]!.bytes,
     probePath: join(directory, probeName),
     vocabPath: vocabName in note.files ? join(directory, vocabName) : null,
     dims: note.dims,

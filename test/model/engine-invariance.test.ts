@@ -82,15 +82,17 @@ test('the real model gives equal bits beyond position 4,096', async (t) => {
     const logits = new Float32Array((rows - compared) * dims.vocab);
     for (let at = 0; at < rows; at = cache.length) {
       const count = at < compared ? Math.min(prefillRows, compared - at) : Math.min(passRows, rows - at);
-      const result = await executor.run({
-        ids: new Uint32Array(count),
-        hidden: hidden.subarray(at * dims.hidden, (at + count) * dims.hidden),
-        cache,
-        headFrom: at < compared ? count : 0,
-        want: 'logits',
-      });
-      cache.append(result.newkv, count, result.passRows);
-      if (result.logits !== null) logits.set(result.logits, (at - compared) * dims.vocab);
+      const [result] = await executor.run([
+        {
+          ids: new Uint32Array(count),
+          hidden: hidden.subarray(at * dims.hidden, (at + count) * dims.hidden),
+          cache,
+          headFrom: at < compared ? count : 0,
+          want: at < compared ? 'none' : 'logits',
+        },
+      ]);
+      cache.append(result!.newkv, count, result!.passRows);
+      if (result!.logits !== null) logits.set(result!.logits, (at - compared) * dims.vocab);
     }
     return logits;
   };

@@ -54,7 +54,7 @@ async function scoreSequence(
   const top: number[] = [];
   for (let start = 0; start < ids.length - 1; start += CHUNK) {
     const chunk = Uint32Array.from(ids.slice(start, Math.min(start + CHUNK, ids.length - 1)));
-    const result = await executor.run({ ids: chunk, hidden: null, cache, headFrom: 0, want: 'logits' });
+    const [result] = await executor.run([{ ids: chunk, hidden: null, cache, headFrom: 0, want: 'logits' }]);
     cache.append(result.newkv, chunk.length, result.passRows);
     for (let row = 0; row < chunk.length; row++) {
       const logits = result.logits!.subarray(row * dims.vocab, (row + 1) * dims.vocab);

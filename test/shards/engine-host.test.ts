@@ -7,6 +7,7 @@ import type { ForwardPass, ShardEngine } from '../../shards/engine.ts';
 import { startEngineThread } from '../../shards/engine-host.ts';
 import { createLocalEngine, type EngineOptions } from '../../shards/local-engine.ts';
 import { greedy } from '../../shards/sampler.ts';
+import { forwardAlone } from '../support/forward-alone.ts';
 import { packRanges } from '../support/shard-chain.ts';
 import { writeTinyGguf } from '../support/tiny-gguf.ts';
 
@@ -35,12 +36,12 @@ async function runBoth(first: ShardEngine, last: ShardEngine): Promise<unknown[]
   await first.open('a', null);
   await last.open('a', null);
   await last.openTail('a', tail);
-  const { hidden } = await first.forward(pass);
+  const { hidden } = await forwardAlone(first, pass);
   // A view into a larger buffer, as rows of a frame are.
   const frame = new Float32Array(hidden!.length + 10);
   frame.set(hidden!, 5);
   const view = frame.subarray(5, 5 + hidden!.length);
-  const { verdict } = await last.forward({ ...pass, hidden: view });
+  const { verdict } = await forwardAlone(last, { ...pass, hidden: view });
   assert.equal(view.length, hidden!.length, 'the caller keeps its rows');
   assert.equal(ids.length, 4, 'the caller keeps its ids');
   await last.close('a', 'free');
@@ -59,7 +60,7 @@ test('startEngineThread answers as a local engine does', async () => {
 test('startEngineThread carries errors with their code and detail', async () => {
   const engine = await startEngineThread(halves[0]!);
   await engine.open('a', null);
-  await assert.rejects(engine.forward({ ...pass, position: 3 }), {
+  await assert.rejects(forwardAlone(engine, { ...pass, position: 3 }), {
     name: 'ShardError',
     code: 'gap',
     detail: { length: 0 },
@@ -70,7 +71,7 @@ test('startEngineThread carries errors with their code and detail', async () => 
 test('startEngineThread keeps the order of calls that were not awaited, and ends after them', async () => {
   const engine = await startEngineThread(halves[0]!);
   const opened = engine.open('a', null);
-  const passes = [0, 4, 8].map((position) => engine.forward({ ...pass, position }));
+  const passes = [0, 4, 8].map((position) => forwardAlone(engine, { ...pass, position }));
   const disposed = engine.dispose();
   await opened;
   assert.equal((await Promise.all(passes)).length, 3);

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import type { ShardEngine, TailOptions } from '../../shards/engine.ts';
 import { createLocalEngine, type EngineOptions } from '../../shards/local-engine.ts';
 import { greedy, type Sampling } from '../../shards/sampler.ts';
+import { forwardAlone } from '../support/forward-alone.ts';
 import { packRanges } from '../support/shard-chain.ts';
 import { tinyModel, writeTinyGguf } from '../support/tiny-gguf.ts';
 
@@ -57,7 +58,7 @@ async function decodePlainly(engine: ShardEngine, options: TailOptions, count: n
   await engine.open('plain', null);
   await engine.openTail('plain', options);
   const prefix = Uint32Array.from(prompt.slice(0, -1));
-  const prefill = await engine.forward({
+  const prefill = await forwardAlone(engine, {
     session: 'plain',
     position: 0,
     ids: prefix,
@@ -69,7 +70,7 @@ async function decodePlainly(engine: ShardEngine, options: TailOptions, count: n
   for (let i = 0; i < count; i++) {
     const ids = Uint32Array.of(tokens.at(-1)!);
     const pass = { session: 'plain', position: tokens.length - 1, ids, hidden: null, headFrom: 0 };
-    const { verdict } = await engine.forward(pass);
+    const { verdict } = await forwardAlone(engine, pass);
     assert.equal(verdict!.ids.length, 1);
     tokens.push(verdict!.ids[0]!);
     if (verdict!.finished) break;
@@ -95,7 +96,7 @@ async function decodeSpeculatively(
     const headFrom = tokens.length - 1 - position;
     let hidden: Float32Array | null = null;
     for (const engine of engines) {
-      const result = await engine.forward({ session: 'drafted', position, ids, hidden, headFrom });
+      const result = await forwardAlone(engine, { session: 'drafted', position, ids, hidden, headFrom });
       hidden = result.hidden;
       if (result.verdict !== null) tokens.push(...result.verdict.ids);
     }
@@ -154,10 +155,13 @@ test('LocalEngine answers a gap with the length held and keeps the session', asy
     await engine.open('a', null);
     const ids = Uint32Array.from(prompt);
     const prefill = { session: 'a', position: 0, ids, hidden: null, headFrom: ids.length };
-    await engine.forward(prefill);
-    await assert.rejects(engine.forward({ ...prefill, position: 7 }), { code: 'gap', detail: { length: 6 } });
-    await engine.forward({ ...prefill, position: 3 });
-    await assert.rejects(engine.forward({ ...prefill, position: 10 }), {
+    await forwardAlone(engine, prefill);
+    await assert.rejects(forwardAlone(engine, { ...prefill, position: 7 }), {
+      code: 'gap',
+      detail: { length: 6 },
+    });
+    await forwardAlone(engine, { ...prefill, position: 3 });
+    await assert.rejects(forwardAlone(engine, { ...prefill, position: 10 }), {
       code: 'gap',
       detail: { length: 9 },
     });
@@ -167,12 +171,15 @@ test('LocalEngine answers a gap with the length held and keeps the session', asy
 test('LocalEngine refuses passes that it cannot run, before it touches the cache', async () => {
   await withEngine(whole, async (engine) => {
     const pass = { session: 'a', position: 0, ids: Uint32Array.of(1, 2), hidden: null, headFrom: 0 };
-    await assert.rejects(engine.forward(pass), { code: 'unknown_session' });
+    await assert.rejects(forwardAlone(engine, pass), { code: 'unknown_session' });
     await assert.rejects(engine.openTail('a', tailOptions()), { code: 'unknown_session' });
     await engine.open('a', null);
-    await assert.rejects(engine.forward(pass), { code: 'bad_request', message: /not told how to sample/ });
+    await assert.rejects(forwardAlone(engine, pass), {
+      code: 'bad_request',
+      message: /not told how to sample/,
+    });
     await engine.openTail('a', tailOptions());
-    await engine.forward(pass);
+    await forwardAlone(engine, pass);
     const bad = { ...pass, position: 1 };
     for (const change of [
       { ids: Uint32Array.of() },
@@ -181,15 +188,17 @@ test('LocalEngine refuses passes that it cannot run, before it touches the cache
       { headFrom: 3 },
       { headFrom: -1 },
     ]) {
-      await assert.rejects(engine.forward({ ...bad, ...change }), { code: 'bad_request' });
+      await assert.rejects(forwardAlone(engine, { ...bad, ...change }), { code: 'bad_request' });
     }
-    await engine.forward({ ...pass, position: 2 });
+    await forwardAlone(engine, { ...pass, position: 2 });
   });
   await withEngine(halves[1]!, async (engine) => {
     await engine.open('a', null);
     const pass = { session: 'a', position: 0, ids: Uint32Array.of(1, 2), headFrom: 2 };
-    await assert.rejects(engine.forward({ ...pass, hidden: null }), { code: 'bad_request' });
-    await assert.rejects(engine.forward({ ...pass, hidden: new Float32Array(3) }), { code: 'bad_request' });
+    await assert.rejects(forwardAlone(engine, { ...pass, hidden: null }), { code: 'bad_request' });
+    await assert.rejects(forwardAlone(engine, { ...pass, hidden: new Float32Array(3) }), {
+      code: 'bad_request',
+    });
   });
   await withEngine(halves[0]!, async (engine) => {
     await engine.open('a', null);
@@ -202,10 +211,12 @@ test('LocalEngine runs up to the last position of the context', async () => {
     await engine.open('a', null);
     await engine.openTail('a', tailOptions());
     const ids = Uint32Array.from({ length: tinyModel.contextLength - 1 }, (_, i) => i % 300);
-    await engine.forward({ session: 'a', position: 0, ids, hidden: null, headFrom: ids.length });
+    await forwardAlone(engine, { session: 'a', position: 0, ids, hidden: null, headFrom: ids.length });
     const last = { session: 'a', position: ids.length, ids: Uint32Array.of(7), hidden: null, headFrom: 0 };
-    assert.equal((await engine.forward(last)).verdict!.ids.length, 1);
-    await assert.rejects(engine.forward({ ...last, position: ids.length + 1 }), { code: 'bad_request' });
+    assert.equal((await forwardAlone(engine, last)).verdict!.ids.length, 1);
+    await assert.rejects(forwardAlone(engine, { ...last, position: ids.length + 1 }), {
+      code: 'bad_request',
+    });
   });
 });
 
@@ -214,18 +225,18 @@ test('LocalEngine adopts the rows of another session', async () => {
     const plain = await decodePlainly(engine, tailOptions(), 10);
     await engine.open('donor', null);
     const ids = Uint32Array.from(prompt);
-    await engine.forward({ session: 'donor', position: 0, ids, hidden: null, headFrom: ids.length });
+    await forwardAlone(engine, { session: 'donor', position: 0, ids, hidden: null, headFrom: ids.length });
     await engine.close('donor', 'keep');
     await engine.open('heir', { donor: 'donor', length: prompt.length - 1 });
     await engine.openTail('heir', tailOptions());
     const pass = { session: 'heir', position: prompt.length - 1, hidden: null, headFrom: 0 };
     const draft = Uint32Array.from(plain.slice(prompt.length - 1));
-    const { verdict } = await engine.forward({ ...pass, ids: draft });
+    const { verdict } = await forwardAlone(engine, { ...pass, ids: draft });
     assert.deepEqual([...verdict!.ids].slice(0, 10), plain.slice(prompt.length));
     // A donor that is gone gives nothing; the first pass tells.
     await engine.open('x', { donor: 'nobody', length: 1 });
     const orphaned = { session: 'x', position: 1, ids: Uint32Array.of(1), hidden: null, headFrom: 1 };
-    await assert.rejects(engine.forward(orphaned), { code: 'gap', detail: { length: 0 } });
+    await assert.rejects(forwardAlone(engine, orphaned), { code: 'gap', detail: { length: 0 } });
   });
 });
 
@@ -235,22 +246,24 @@ test('LocalEngine.load counts sessions, bytes, passes and rows', async () => {
       sessions: 0,
       kvBytes: 0,
       kvBytesMax: 800_000,
+      slots: 1,
       passes: 0,
+      frames: 0,
       rows: 0,
     });
     await engine.open('a', null);
     const pass = { session: 'a', position: 0, ids: Uint32Array.of(1, 2, 3), hidden: null, headFrom: 3 };
-    await engine.forward(pass);
+    await forwardAlone(engine, pass);
     const { sessions, kvBytes, passes, rows } = await engine.load();
     assert.deepEqual({ sessions, passes, rows }, { sessions: 1, passes: 1, rows: 3 });
     // 6 layers, key and value, 2 heads of 16, 64 positions.
     assert.equal(kvBytes, 6 * 2 * 2 * 16 * 4 * 64);
     await engine.open('b', null);
     const long = { ...pass, session: 'b', ids: new Uint32Array(500).fill(1), headFrom: 500 };
-    await assert.rejects(engine.forward(long), { code: 'kv_budget' });
+    await assert.rejects(forwardAlone(engine, long), { code: 'kv_budget' });
     await engine.close('a', 'free');
     await engine.close('nobody', 'free');
-    await engine.forward(long);
+    await forwardAlone(engine, long);
   });
 });
 

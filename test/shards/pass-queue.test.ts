@@ -1,23 +1,29 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createPassQueue, type PassQueue } from '../../shards/pass-queue.ts';
+import { createPassQueue, type PassQueue, type QueuedPass } from '../../shards/pass-queue.ts';
 
-const limits = { sessionFramesMax: 3, sessionBytesMax: 1000, prefillWaitMaxMs: 100 };
-const always = (): boolean => true;
+const limits = {
+  sessionFramesMax: 3,
+  sessionBytesMax: 1000,
+  prefillWaitMaxMs: 100,
+  passRowsMax: 8,
+  sharedRowsMax: 4,
+};
+const always = (_session: string): boolean => true;
 
 function push(
   queue: PassQueue,
   session: string,
   arrivedMs: number,
-  options: { epoch?: number; prefill?: boolean; bytes?: number } = {},
+  options: { epoch?: number; prefill?: boolean; bytes?: number; rows?: number } = {},
 ): number {
-  const { epoch = 0, prefill = false, bytes = 10 } = options;
+  const { epoch = 0, prefill = false, bytes = 10, rows = 1 } = options;
   const message = {
     epoch,
     round: arrivedMs,
     position: 0,
-    headFrom: prefill ? 1 : 0,
-    ids: Uint32Array.of(1),
+    headFrom: prefill ? rows : 0,
+    ids: new Uint32Array(rows),
     hidden: null,
     timings: [],
   };
@@ -46,6 +52,55 @@ test('createPassQueue gives a prefill chunk its turn once it has waited long eno
   push(queue, 'a', 1, { prefill: true });
   push(queue, 'b', 3);
   assert.deepEqual(drain(queue, 101), ['a1', 'b3']);
+});
+
+/** What goes into one pass, as a worker would take it. */
+function takePass(queue: PassQueue, nowMs = 0, mayRun = always): string[] {
+  const company: QueuedPass[] = [];
+  for (let pass = queue.next(mayRun, nowMs); pass !== null; pass = queue.next(mayRun, nowMs, company)) {
+    company.push(pass);
+  }
+  return company.map(({ session, message }) => `${session}${message.round}`);
+}
+
+test('createPassQueue gives one pass a frame of each session, in order of arrival', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'b', 1);
+  push(queue, 'a', 2);
+  push(queue, 'a', 3);
+  push(queue, 'c', 4);
+  assert.deepEqual(
+    takePass(queue, 0, (session) => session !== 'c'),
+    ['b1', 'a2'],
+  );
+  assert.deepEqual(takePass(queue), ['a3', 'c4']);
+});
+
+test('createPassQueue fills a pass up to its rows, and leaves long frames to themselves', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1, { rows: 4 });
+  push(queue, 'b', 2, { rows: 3 });
+  push(queue, 'c', 3, { rows: 2 });
+  push(queue, 'd', 4, { rows: 1 });
+  assert.deepEqual(takePass(queue), ['a1', 'b2', 'd4']);
+  push(queue, 'e', 5, { rows: 5 });
+  push(queue, 'f', 6);
+  assert.deepEqual(takePass(queue), ['c3', 'f6']);
+  push(queue, 'g', 7);
+  assert.deepEqual(takePass(queue), ['e5']);
+  assert.deepEqual(takePass(queue), ['g7']);
+});
+
+test('createPassQueue never mixes verify frames with prefill', () => {
+  const queue = createPassQueue(limits);
+  push(queue, 'a', 1, { prefill: true });
+  push(queue, 'b', 2);
+  push(queue, 'c', 3, { prefill: true });
+  push(queue, 'd', 4);
+  assert.deepEqual(takePass(queue), ['b2', 'd4']);
+  push(queue, 'e', 5);
+  assert.deepEqual(takePass(queue, 101), ['a1', 'c3']);
+  assert.deepEqual(takePass(queue, 101), ['e5']);
 });
 
 test('createPassQueue throws out what a newer epoch has overtaken, of that session alone', () => {

@@ -20,9 +20,16 @@ after(() => rm(folder, { recursive: true, force: true }));
 test('proveInvariance holds for first, inner and last ranges, with one fingerprint', async () => {
   const proofs = [];
   for (const pack of packs) proofs.push(await proveInvariance({ ...pack, threads: 1 }));
-  assert.ok(proofs.every((proof) => proof.invariant));
+  assert.ok(proofs.every((proof) => proof.invariant && proof.shareable));
   assert.equal(new Set(proofs.map((proof) => proof.fingerprint)).size, 1);
   assert.match(proofs[0]!.fingerprint, /^[0-9a-f]{64}$/);
+});
+
+test('proveInvariance finds a graph whose shared rows are those of other weights', async () => {
+  const { path } = await writeTinyGguf(join(folder, 'other.gguf'), { seed: 9 });
+  const [, other] = await packRanges(path, join(folder, 'other'), [2, 4], 'native');
+  const proof = await proveInvariance({ ...packs[1]!, shared: other!.shared, threads: 1 });
+  assert.deepEqual([proof.invariant, proof.shareable], [true, false]);
 });
 
 test('proveInvarianceOnce proves once and again when its note is torn', async () => {

@@ -5,6 +5,7 @@ import type { ShardEngine, TailOptions } from '../../shards/engine.ts';
 import { createLocalEngine } from '../../shards/local-engine.ts';
 import type { LogprobRows } from '../../shards/logprobs.ts';
 import { greedy } from '../../shards/sampler.ts';
+import { forwardAlone } from '../support/forward-alone.ts';
 import { makeTinyModel } from '../support/tiny-cluster.ts';
 import { tinyModel } from '../support/tiny-gguf.ts';
 
@@ -55,7 +56,7 @@ async function decode(
     if (draft.length > 0 && round % 2 === 1) draft[draft.length - 1] = 1;
     const ids = Uint32Array.from([...tokens.slice(position), ...draft]);
     const headFrom = tokens.length - 1 - position;
-    const { verdict } = await engine.forward({ session, position, ids, hidden: null, headFrom });
+    const { verdict } = await forwardAlone(engine, { session, position, ids, hidden: null, headFrom });
     tokens.push(...verdict!.ids);
     rows.push(...flat(verdict!.logprobs!));
     assert.equal(rows.length, tokens.length - prompt.length);
@@ -87,7 +88,7 @@ test('scores of a prompt equal the log-probabilities of the same tokens as an an
     for (let position = 0; position < tokens.length - 1; position += chunk) {
       const ids = Uint32Array.from(tokens.slice(position, position + chunk + 1));
       const pass = { session, position, ids, hidden: null, headFrom: ids.length, scores: true };
-      const result = await engine.forward(pass);
+      const result = await forwardAlone(engine, pass);
       assert.equal(result.verdict, null);
       scored.push(...flat(result.scores!));
     }

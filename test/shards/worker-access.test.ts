@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:http2';
 import { test } from 'node:test';
 import { createShardClient } from '../../shards/client.ts';
 import { systemClock } from '../../shards/clock.ts';
@@ -86,5 +87,44 @@ test('startWorker without a key serves a chain without tokens', async () => {
   assert.equal(load.sessions, 0);
   assert.equal(draining, false);
   assert.deepEqual(await ring.nodes[0]!.client.health(), { status: 'ok', passAgeMs: null });
+  await ring.close();
+});
+
+/** One plain request to a worker without a key. */
+function ask(origin: string, path: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const session = connect(origin);
+    const stream = session.request({ ':path': path });
+    let status = 0;
+    let body = '';
+    stream.on('response', (headers) => {
+      status = Number(headers[':status']);
+    });
+    stream.setEncoding('utf8').on('data', (chunk) => {
+      body += chunk;
+    });
+    stream.on('end', () => session.close(() => resolve({ status, body })));
+    for (const each of [session, stream]) each.on('error', reject);
+  });
+}
+
+test('startWorker answers 404 where there is nothing', async () => {
+  const ring = await startFakeRing({ clusterKey: null });
+  const { status, body } = await ask(ring.nodes[0]!.worker.origin, '/v2/shard');
+  assert.equal(status, 404);
+  assert.match(body, /no such resource: GET \/v2\/shard/);
+  await ring.close();
+});
+
+test('startWorker does not wait for ever for an engine that says nothing of its load', async () => {
+  const ring = await startFakeRing({ clusterKey: null, worker: { limits: { loadWaitMs: 30 } } });
+  const { engine, worker } = ring.nodes[0]!;
+  engine.load = () => new Promise(() => {});
+  for (const path of ['/v1/shard', '/metrics']) {
+    const { status, body } = await ask(worker.origin, path);
+    assert.equal(status, 503);
+    assert.match(body, /busy for 30 ms/);
+  }
+  assert.equal((await ask(worker.origin, '/health')).status, 200);
   await ring.close();
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { ForwardPass } from '../../shards/engine.ts';
 import { ShardError } from '../../shards/errors.ts';
+import type { WorkerOptions } from '../../shards/worker.ts';
 import { fakeContinuation } from '../support/fake-engine.ts';
 import {
   eventually,
@@ -222,4 +223,74 @@ test('startWorker drains: the pass in flight ends, sessions are told, close retu
   assert.equal((await session.error()).code, 'draining');
   await closing;
   assert.ok(performance.now() - start < 2000);
+});
+
+/** Sessions a to d, each with its prompt run and its next row waiting behind the pass of a blocker. */
+async function meetBehindBlocker(worker: Partial<WorkerOptions> = {}): Promise<FakeSession[]> {
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  ring = await startFakeRing({
+    worker,
+    ranges: [{ start: 0, end: 6 }],
+    beforePass: (_stage: number, pass: ForwardPass) => {
+      if (pass.session === 'blocker') return held;
+      if (pass.session === 'b' && pass.position > 0) throw new ShardError('kv_budget', 'no room for b');
+      return undefined;
+    },
+  });
+  const sessions = ['a', 'b', 'c', 'd'].map((id) => openFakeSession(ring!, id));
+  for (const session of sessions) {
+    await session.ask({ round: 0, position: 0, ids: u32(...prompt), headFrom: 3 });
+  }
+  const [a] = fakeContinuation(prompt, 1);
+  const blocker = openFakeSession(ring, 'blocker');
+  blocker.send({ round: 0, position: 0, ids: u32(1) });
+  await eventually(() => ring!.nodes[0]!.worker.sessionCount === 5, 'the blocker is there');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  for (const session of sessions) session.send({ round: 1, position: 4, ids: u32(a!) });
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  release();
+  return sessions;
+}
+
+test('startWorker runs frames that wait for one another in one pass, and says so', async () => {
+  const [a, b, c, d] = (await meetBehindBlocker()) as [FakeSession, FakeSession, FakeSession, FakeSession];
+  const expected = fakeContinuation(prompt, 2).slice(1);
+  for (const session of [a, c, d]) {
+    const { ids, timings } = await session.verdict();
+    assert.deepEqual([...ids], expected);
+    const { passRows, passSessions } = timings[0]!;
+    assert.deepEqual([passRows, passSessions], [3, 3]);
+  }
+  // The one that failed has failed alone.
+  assert.equal((await b.error()).code, 'kv_budget');
+  assert.deepEqual([...a.errors, ...c.errors, ...d.errors], []);
+  const { engine, worker, client } = ring!.nodes[0]!;
+  assert.deepEqual(engine.passSessions, [1, 1, 1, 1, 1, 3]);
+  const { passes, frames, rows } = worker.counters;
+  assert.deepEqual([passes, frames, rows], [6, 8, 20]);
+  assert.deepEqual(
+    [...worker.counters.passesByFrames],
+    [
+      [1, 5],
+      [3, 1],
+    ],
+  );
+  const { load } = await client.status();
+  assert.deepEqual([load.passes, load.frames], [6, 8]);
+  for (const session of [a, b, c, d]) session.close('free');
+});
+
+test('startWorker runs each frame alone when it is told to', async () => {
+  const sessions = await meetBehindBlocker({ limits: { passSessionsMax: 1 } });
+  for (const session of sessions.filter((_, i) => i !== 1)) {
+    assert.deepEqual(
+      (await session.verdict()).timings.map(({ passRows, passSessions }) => [passRows, passSessions]),
+      [[1, 1]],
+    );
+  }
+  assert.ok(ring!.nodes[0]!.engine.passSessions.every((count) => count <= 1));
+  for (const session of sessions) session.close('free');
 });

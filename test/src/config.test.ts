@@ -42,6 +42,8 @@ test('loadConfig gives every default, frozen', () => {
     clusterKey: null,
     topology: 'chain',
     kvBytes: 2 ** 30,
+    batchSessions: 8,
+    batchGraphs: 'auto',
     logLevel: 'info',
   });
   assert.ok(Object.isFrozen(config) && Object.isFrozen(config.workers));

@@ -82,10 +82,10 @@ export async function openShardChain(
       let hidden: Float32Array | null = null;
       for (const { executor, cache } of shards) {
         cache.grow(cache.length + ids.length);
-        const result = await executor.run({ ids, hidden, cache, headFrom: 0, want: 'logits' });
-        cache.append(result.newkv, ids.length, result.passRows);
-        if (result.logits !== null) return result.logits;
-        hidden = result.hidden;
+        const [result] = await executor.run([{ ids, hidden, cache, headFrom: 0, want: 'logits' }]);
+        cache.append(result!.newkv, ids.length, result!.passRows);
+        if (result!.logits !== null) return result!.logits;
+        hidden = result!.hidden;
       }
       throw new Error('the last range has no head');
     },

@@ -12,6 +12,7 @@ import type { Draft, Drafter, Sequence } from '../../../src/drafting/drafter.ts'
 import { startLmDrafter } from '../../../src/drafting/lm-drafter.ts';
 import { readGguf } from '../../../src/models/gguf.ts';
 import { packShard } from '../../../src/models/pack.ts';
+import { forwardAlone } from '../../support/forward-alone.ts';
 import { tinyModel, writeTinyGguf } from '../../support/tiny-gguf.ts';
 
 const signal = new AbortController().signal;
@@ -81,11 +82,12 @@ async function openTarget(
     ignoreEos: true,
   });
   const ids = Uint32Array.from(prompt.slice(0, -1));
-  await engine.forward({ session: 't', position: 0, ids, hidden: null, headFrom: ids.length });
+  await forwardAlone(engine, { session: 't', position: 0, ids, hidden: null, headFrom: ids.length });
   return async (tokens, draft) => {
     const position = tokens.length - 1;
     const rows = Uint32Array.of(tokens[position]!, ...draft.ids);
-    return (await engine.forward({ session: 't', position, ids: rows, hidden: null, headFrom: 0 })).verdict!;
+    return (await forwardAlone(engine, { session: 't', position, ids: rows, hidden: null, headFrom: 0 }))
+      .verdict!;
   };
 }
 

@@ -55,8 +55,8 @@ async function run<K extends 'logits' | 'argmax' | 'ranking'>(want: K, passRows:
   const outputs = [];
   for (let at = 0; at < text.length; at += passRows) {
     const ids = text.slice(at, at + passRows);
-    const result = await executor.run({ ids, hidden: null, cache, headFrom: 0, want });
-    cache.append(result.newkv, ids.length, result.passRows);
+    const [result] = await executor.run([{ ids, hidden: null, cache, headFrom: 0, want }]);
+    cache.append(result!.newkv, ids.length, result!.passRows);
     outputs.push(result);
   }
   return {

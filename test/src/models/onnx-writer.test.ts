@@ -32,6 +32,46 @@ test('OnnxGraph encodes inputs, weights, attributes and outputs as the runtime r
   await session.release();
 });
 
+test('OnnxGraph.either computes one branch, at any depth, over values of the graphs around it', async () => {
+  const graph = new OnnxGraph();
+  const x = graph.input('x', 'float32', [2]);
+  for (const name of ['outer', 'inner']) graph.input(name, 'bool', [1]);
+  const two = graph.node('Add', [x, x]);
+  const [y, z] = graph.either<[string, string]>(
+    'outer',
+    (branch) => {
+      const four = branch.node('Add', [two, two]);
+      const [deep] = branch.either<[string]>(
+        'inner',
+        (inside) => [inside.node('Mul', [four, x])],
+        (inside) => [inside.node('Sub', [four, x])],
+      );
+      return [deep, branch.node('Identity', [x])];
+    },
+    (branch) => [branch.node('Identity', [two]), branch.node('Neg', [x])],
+  );
+  for (const [name, value] of [
+    ['y', y],
+    ['z', z],
+  ] as const) {
+    graph.nodeTo([name], 'Identity', [value]);
+    graph.output(name, 'float32', [2]);
+  }
+  const session = await ort.InferenceSession.create(graph.encode());
+  const run = async (outer: boolean, inner: boolean): Promise<number[]> => {
+    const results = await session.run({
+      x: new ort.Tensor('float32', Float32Array.of(3, 5), [2]),
+      outer: new ort.Tensor('bool', [outer], [1]),
+      inner: new ort.Tensor('bool', [inner], [1]),
+    });
+    return [results['y']!, results['z']!].flatMap(({ data }) => [...(data as Float32Array)]);
+  };
+  assert.deepEqual(await run(true, true), [36, 100, 3, 5]);
+  assert.deepEqual(await run(true, false), [9, 15, 3, 5]);
+  assert.deepEqual(await run(false, true), [6, 10, -3, -5]);
+  await session.release();
+});
+
 test('OnnxGraph.integers shares equal constants', () => {
   const graph = new OnnxGraph();
   assert.equal(graph.integers(0, 1), graph.integers(0, 1));

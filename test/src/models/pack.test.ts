@@ -33,6 +33,7 @@ test('packShard writes a pack that openPack finds, and reports its progress', as
     'probe.onnx',
     'shard.bin',
     'shard.onnx',
+    'shared.onnx',
   ]);
   assert.deepEqual(await openPack(packed.directory, { verify: true }), packed);
   assert.equal(packed.dims.layers, 6);
@@ -57,7 +58,7 @@ test('packShard reuses a whole pack and replaces one of another range or size', 
 test('packShard gives equal bytes for equal input', async () => {
   const first = await packShard(optionsFor('equal-1'));
   const second = await packShard(optionsFor('equal-2'));
-  for (const name of ['shard.bin', 'shard.onnx', 'probe.onnx']) {
+  for (const name of ['shard.bin', 'shard.onnx', 'shared.onnx', 'probe.onnx']) {
     assert.ok(
       (await readFile(join(first.directory, name))).equals(await readFile(join(second.directory, name))),
     );
