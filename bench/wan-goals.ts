@@ -1,4 +1,5 @@
 /** The goals of `bench wan`. Speed goals are stated for one delay and one ring, without limits of bandwidth. */
+import { hopsOf } from './formula.ts';
 import { atLeast, atMost, type Goal } from './goals.ts';
 import type { ModeSummary } from './mode-summary.ts';
 import { sum } from './statistics.ts';
@@ -6,6 +7,9 @@ import type { WanReport } from './wan-report.ts';
 
 export const goalT1Ms = 15;
 export const goalWorkers = 4;
+
+/** The mode whose passes overheads are compared with. */
+const verifyingMode = 'head sync';
 
 /** Names in the table, and the set and mode of a speed-up over the plain chain. */
 const speedGoals: readonly (readonly [name: string, mode: string, set: string, bound: number])[] = [
@@ -41,7 +45,8 @@ export function wanGoals(report: Omit<WanReport, 'goals'>): Goal[] {
   const { summaries } = report;
   const goals = [
     atMost('outputs that differ from plain decoding', report.differences.length, 0),
-    atMost('overhead per hop without delay, ms', report.hopOverheadMs.median, 1.5),
+    atMost('overhead per hop without delay, ms', report.hopOverheadMs.median, 0.7),
+    atMost('overhead of a round, share of a verifying pass', roundOverhead(report), 0.1),
     atLeast('one worker on loopback, share of the bare session', report.singleWorker.share.median, 0.7),
   ];
   const { t1Ms, workers, mbit, jitterMs } = report.settings;
@@ -67,6 +72,15 @@ export function wanGoals(report: Omit<WanReport, 'goals'>): Goal[] {
       atLeast(name, speedUpOf(summaries, mode, set) / speedUpOf(summaries, over, set), bound),
     ),
   ];
+}
+
+/** Hops of a chain over the compute of a pass with the rows of the drafts that were sent, mean over the sets. */
+function roundOverhead({ summaries, hopOverheadMs, settings }: Omit<WanReport, 'goals'>): number {
+  const shares = summaries
+    .filter(({ mode }) => mode === verifyingMode)
+    .map(({ passMs, draftLength }) => passMs.intercept + passMs.slope * (draftLength + 1))
+    .map((passMs) => (hopOverheadMs.median * hopsOf('chain', settings.workers)) / passMs);
+  return sum(shares) / shares.length;
 }
 
 /** |formula / measured - 1| of the counted form. */
