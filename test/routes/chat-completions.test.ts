@@ -1,6 +1,7 @@
 /** The body of a chat: what is served, what is refused by name, what is ignored. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import OpenAI from 'openai';
 import { Value } from 'typebox/value';
 import { ChatCompletion } from '../../routes/schemas.ts';
 import { GatewayError } from '../../src/errors.ts';
@@ -290,13 +291,36 @@ test('the SDK gets an answer, and typed errors with request ids', async (t) => {
   assert.equal(model.id, card.id);
 });
 
-test('the SDK with default settings succeeds on its second try', async (t) => {
-  let tries = 0;
-  const refusal = new GatewayError('queue_full', 'All places are taken.');
-  const { client } = await listenEdge(t, { answer: () => (tries++ === 0 ? { ...hello, refusal } : hello) });
-  const completion = await client.chat.completions.create(chat, { maxRetries: 2 });
-  assert.equal(completion.choices[0]!.message.content, 'Hello wörld!');
-  assert.equal(tries, 2);
+test("every answer that may be tried again says so, and the SDK's defaults succeed on the second try", async (t) => {
+  for (const code of ['queue_full', 'model_loading', 'draining', 'shard_lost', 'internal'] as const) {
+    let tries = 0;
+    const refusal = new GatewayError(code, 'Not now.', { ...(code !== 'internal' && { retryAfterMs: 5 }) });
+    const { origin, completions } = await listenEdge(t, {
+      answer: () => (tries++ % 2 === 0 ? { ...hello, refusal } : hello),
+    });
+    const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey: 'none' });
+    const raw = await fetch(`${origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(chat),
+    });
+    assert.equal(raw.headers.get('x-should-retry'), 'true', code);
+    if (code !== 'internal')
+      assert.deepEqual(['1', '5'], [raw.headers.get('retry-after'), raw.headers.get('retry-after-ms')]);
+    tries = 0;
+    const ways: (() => Promise<unknown>)[] = [
+      () => client.chat.completions.create(chat),
+      async () => Array.fromAsync(await client.chat.completions.create({ ...chat, stream: true })),
+      () => client.completions.create({ model: card.id, prompt: 'x' }),
+      () => client.responses.create({ model: card.id, input: 'x' }),
+      async () =>
+        Array.fromAsync(await client.responses.create({ model: card.id, input: 'x', stream: true })),
+    ];
+    // Without a time to wait the SDK takes half a second for each.
+    const tried = code === 'internal' ? ways.slice(0, 1) : ways;
+    for (const way of tried) await way();
+    assert.equal(completions.requests.length, 1 + 2 * tried.length, code);
+  }
 });
 
 test('n choices share one prompt and are told apart by index', async (t) => {

@@ -40,6 +40,76 @@ async function events(t: TestContext, fields: object, options: EdgeOptions = {})
   });
 }
 
+/** Keys that the OpenResponses schema wants to see with a value, and those that may be null. */
+const valued = [
+  ...[
+    'id',
+    'object',
+    'created_at',
+    'status',
+    'model',
+    'output',
+    'tools',
+    'tool_choice',
+    'truncation',
+    'store',
+  ],
+  ...['parallel_tool_calls', 'text', 'top_p', 'presence_penalty', 'frequency_penalty', 'top_logprobs'],
+  ...['temperature', 'background', 'service_tier', 'metadata'],
+];
+const nullableKeys = [
+  ...[
+    'completed_at',
+    'incomplete_details',
+    'previous_response_id',
+    'instructions',
+    'error',
+    'reasoning',
+    'usage',
+  ],
+  ...['max_output_tokens', 'max_tool_calls', 'safety_identifier', 'prompt_cache_key'],
+];
+
+function assertComplete(response: Record<string, unknown>): void {
+  for (const key of valued) assert.ok(response[key] != null, key);
+  for (const key of nullableKeys) assert.ok(key in response, key);
+  const { text, output } = response as { text: object; output: Record<string, unknown>[] };
+  assert.deepEqual(Object.keys(text), ['format', 'verbosity']);
+  for (const item of output) {
+    const wanted = item['type'] === 'message' ? ['role', 'content'] : ['call_id', 'name', 'arguments'];
+    for (const key of ['id', 'status', ...wanted]) assert.ok(item[key] != null, `${item['type']}.${key}`);
+    for (const part of (item['content'] ?? []) as object[]) {
+      assert.deepEqual(Object.keys(part), ['type', 'text', 'annotations', 'logprobs']);
+    }
+  }
+}
+
+test('whatever becomes of a response, all keys of the OpenResponses schema are there, in every event of its life', async (t) => {
+  const lost = new GatewayError('shard_lost', 'A shard was lost.');
+  const tools = [{ type: 'function', name: 'get_weather', parameters: { type: 'object', properties: {} } }];
+  for (const [fields, answer] of [
+    [{}, hello],
+    [{ top_logprobs: 2 }, hello],
+    [{}, { rounds: [['a']], reason: 'length' }],
+    [{}, { rounds: [['a']], failure: lost }],
+    [{ background: true }, hello],
+    [{ tools }, { rounds: [[call('Oslo')]] }],
+  ] as const) {
+    const all = await events(t, fields, { answer });
+    const told = all.flatMap((event) => ('response' in event ? [event.response] : []));
+    assert.ok(told.length >= 3);
+    for (const response of told) {
+      assertComplete(response as unknown as Record<string, unknown>);
+      assert.ok(Value.Check(ResponseShape, response));
+    }
+    assert.equal(new Set(told.map(({ id }) => id)).size, 1);
+    assert.deepEqual(
+      all.map(({ sequence_number }) => sequence_number),
+      all.map((_, index) => index),
+    );
+  }
+});
+
 test('a response has every key, and output that the SDK reads', async (t) => {
   const { client } = await listenEdge(t);
   const response = await client.responses.create({ model, input: 'Hi', instructions: 'Be brief.' });
@@ -54,19 +124,7 @@ test('a response has every key, and output that the SDK reads', async (t) => {
   });
   const { body } = await post(t, {});
   assert.ok(Value.Check(ResponseShape, body), JSON.stringify([...Value.Errors(ResponseShape, body)]));
-  const nonNull = Object.entries(body).flatMap(([key, value]) => (value === null ? [] : [key]));
-  for (const key of [
-    'tools',
-    'tool_choice',
-    'truncation',
-    'text',
-    'top_p',
-    'presence_penalty',
-    'metadata',
-    'store',
-  ]) {
-    assert.ok(nonNull.includes(key), key);
-  }
+  assertComplete(body);
   assert.match(body.id, /^resp_[0-9a-f]{32}$/);
 });
 
