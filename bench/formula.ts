@@ -21,7 +21,7 @@ export interface CountedRound {
   readonly draftMs: number;
   readonly frames: number;
   readonly answeredRows: number;
-  readonly slowestMs: number;
+  readonly stagesMs: readonly number[];
   readonly fromIdle: boolean;
   /** It carried the prompt; where such a round is counted, it is charged as a plain one. */
   readonly opening: boolean;
@@ -64,32 +64,40 @@ export interface CountedTime {
   readonly missShare: number;
   /** Draft, links and pass of such a round's first frame, mean, ms. */
   readonly ringMs: number;
-  /** Time of the frames behind, per token that did not pay for the ring, ms: their slowest stage, or their drafting. */
+  /** Time of the frames behind, per token that did not pay for the ring, ms: the busiest stage, or their drafting. */
   readonly deltaMs: number;
 }
 
 /**
- * A frame that meets an idle ring takes draft time + H · t1 + tv(rows); one that follows another comes back by its
- * slowest stage later, or by its draft time if that is longer. `tvMs` gives a pass's compute for its rows.
+ * A frame that meets an idle ring takes draft time + H · t1 + tv; one that follows another comes back by the time of the
+ * ring's busiest stage later, or by its draft time if that is longer. The busiest is so over all rounds: stages that are
+ * slow by turns hold up less than the slowest of each frame would. `tvMs` gives a pass's compute by its rows and by the
+ * frames that left with it.
  */
 export function countedTime(
   rounds: readonly CountedRound[],
   tokens: number,
   link: { readonly hops: number; readonly t1Ms: number },
-  tvMs: (rows: number) => number,
+  tvMs: (rows: number, frames: number) => number,
 ): CountedTime {
+  const behind = rounds.map(({ stagesMs, frames, fromIdle }) => {
+    const share = fromIdle ? (frames - 1) / Math.max(1, frames) : 1;
+    return stagesMs.map((ms) => ms * Math.max(0, share));
+  });
+  const busiest = busiestOf(behind);
   let misses = 0;
   let ringMs = 0;
   let behindMs = 0;
-  for (const { draftMs, frames, answeredRows, slowestMs, fromIdle, opening } of rounds) {
+  for (const [i, { draftMs, frames, answeredRows, fromIdle, opening }] of rounds.entries()) {
+    const stageMs = behind[i]![busiest] ?? 0;
     if (!fromIdle) {
-      behindMs += frames === 0 ? 0 : Math.max(slowestMs, draftMs);
+      behindMs += frames === 0 ? 0 : Math.max(stageMs, draftMs);
       continue;
     }
     misses += 1;
     ringMs += link.hops * link.t1Ms;
-    ringMs += opening ? tvMs(1) : draftMs + tvMs(answeredRows / Math.max(1, frames));
-    behindMs += (slowestMs * (frames - 1)) / Math.max(1, frames);
+    ringMs += opening ? tvMs(1, 1) : draftMs + tvMs(answeredRows / Math.max(1, frames), frames);
+    behindMs += stageMs;
   }
   return {
     msPerToken: (ringMs + behindMs) / tokens,
@@ -99,9 +107,17 @@ export function countedTime(
   };
 }
 
+/** Index of the stage with the largest sum. */
+function busiestOf(stagesMs: readonly (readonly number[])[]): number {
+  const sums: number[] = [];
+  for (const each of stagesMs)
+    for (const [stage, ms] of each.entries()) sums[stage] = (sums[stage] ?? 0) + ms;
+  return sums.indexOf(Math.max(...sums));
+}
+
 /**
  * Frames of `frameTokens` that follow one another without end until one token is wrong, every token right with chance
- * alpha; a frame's slowest stage takes stageMs (papers on PipeInfer and SwiftSpec, geometric runs).
+ * alpha, and verdicts stageMs apart: a frame's slowest stage, or what shared cores make of it (papers on PipeInfer and SwiftSpec, geometric runs).
  */
 export function asynchronousMsPerToken(
   ring: Ring,

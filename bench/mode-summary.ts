@@ -2,6 +2,7 @@
  * Runs → one line per data set and mode, with the formula beside the measurement. Pure. Speed-ups and the formula are
  * quotients of sums over all tokens (as the published figures are), tokens/s also as the median over prompts.
  */
+import { framesMax } from '../src/engine/scheduler.ts';
 import {
   asynchronousMsPerToken,
   type CountedTime,
@@ -13,6 +14,7 @@ import {
 } from './formula.ts';
 import type { ModeRun } from './mode-runs.ts';
 import { type BenchMode, isLossless, overlaps, plainChain } from './modes.ts';
+import { firstPassMs, frameIntervalMs, type SharedRing, stageShares } from './shared-cores.ts';
 import { fitLine, type Line, mean, type Spread, spreadOf, sum } from './statistics.ts';
 
 export interface ModeSummary {
@@ -60,6 +62,8 @@ interface Conditions {
   readonly workers: number;
   /** Measured. */
   readonly t1Ms: number;
+  /** What all workers share; left out: each has one. */
+  readonly cores?: number;
 }
 
 /**
@@ -84,7 +88,12 @@ export function summariseModes(runs: readonly ModeRun[], conditions: Conditions)
       ofSet.filter(({ mode }) => mode === plainChain.name).map((run) => [pairKey(run), run]),
     );
     const overlapping = new Set(conditions.modes.filter(overlaps).map(({ name }) => name));
-    const passMs = fitPassMs(ofSet.filter(({ mode }) => !overlapping.has(mode)));
+    const alone = ofSet.filter(({ mode }) => !overlapping.has(mode));
+    const passMs = fitPassMs(alone);
+    const shares = stageShares(
+      alone.flatMap(({ rounds }) => rounds),
+      conditions.workers,
+    );
     const groups = Map.groupBy(ofSet, ({ mode }) => mode);
     return conditions.modes.flatMap((mode) => {
       const group = groups.get(mode.name);
@@ -96,7 +105,7 @@ export function summariseModes(runs: readonly ModeRun[], conditions: Conditions)
           ...{ outputs: group.length, looping: looping.length },
           ...speeds(group, plainOf),
           ...counts(group),
-          ...predictions(group, passMs, mode, conditions),
+          ...predictions(group, { passMs, shares }, mode, conditions),
         },
       ];
     });
@@ -133,9 +142,9 @@ function counts(group: readonly ModeRun[]) {
 
 function predictions(
   group: readonly ModeRun[],
-  passMs: Line,
+  { passMs, shares }: { readonly passMs: Line; readonly shares: readonly number[] },
   mode: BenchMode,
-  { workers, t1Ms }: Conditions,
+  { workers, t1Ms, cores = workers }: Conditions,
 ) {
   const rounds = group.flatMap((run) => run.rounds);
   const tokens = sum(group.map(({ decodeTokens }) => decodeTokens));
@@ -145,11 +154,18 @@ function predictions(
   const frameRows = sum(rounds.map(({ answeredRows }) => answeredRows)) / frames;
   const ring = { hops, t1Ms, tvMs: tvMs(frameRows) };
   const { alpha, draftLength, tdMs } = counts(group);
-  const stageMs = sum(rounds.map(({ slowestMs }) => slowestMs)) / frames;
+  const shared = (rows: number): SharedRing => ({
+    stagesMs: shares.map((share) => share * tvMs(rows)),
+    cores,
+  });
   let closedMsPerToken = plainMsPerToken(ring);
   if (!Number.isNaN(tdMs)) {
+    const frameTokens = Math.max(1, frameRows);
+    const stageMs = frameIntervalMs(shared(frameRows), {
+      ...{ draftMs: frameTokens * tdMs, window: framesMax, linksMs: hops * t1Ms },
+    });
     closedMsPerToken = overlaps(mode)
-      ? asynchronousMsPerToken(ring, { tokens: Math.max(1, frameRows), stageMs }, tdMs, alpha)
+      ? asynchronousMsPerToken(ring, { tokens: frameTokens, stageMs }, tdMs, alpha)
       : synchronousMsPerToken(
           { ...ring, tvMs: tvMs(mean(rounds.map(({ rows }) => rows))) },
           draftLength,
@@ -157,7 +173,8 @@ function predictions(
           alpha,
         );
   }
-  return { hops, passMs, counted: countedTime(rounds, tokens, { hops, t1Ms }, tvMs), closedMsPerToken };
+  const firstMs = (rows: number, together: number): number => firstPassMs(shared(rows), together);
+  return { hops, passMs, counted: countedTime(rounds, tokens, { hops, t1Ms }, firstMs), closedMsPerToken };
 }
 
 export function msPerToken(runs: readonly ModeRun[]): number {

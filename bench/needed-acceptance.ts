@@ -61,10 +61,10 @@ export function computedSpeedUp(
   return msPerToken(plain) / msPerToken(fast);
 }
 
-/** The slowest stage's share of a pass stays. */
+/** The stages' shares of a pass stay. */
 function rescaled(round: ModeRun['rounds'][number], from: Line, to: Line): ModeRun['rounds'][number] {
   const rows = round.answeredRows / Math.max(1, round.frames);
-  return { ...round, slowestMs: (round.slowestMs * at(to, rows)) / at(from, rows) };
+  return { ...round, stagesMs: round.stagesMs.map((ms) => (ms * at(to, rows)) / at(from, rows)) };
 }
 
 function at({ intercept, slope }: Line, rows: number): number {

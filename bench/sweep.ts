@@ -84,7 +84,9 @@ async function sweepAt(
   const environment = readEnvironment();
   const shape = { delayMs: askedT1Ms, mbit: null, jitterMs: 0, seed: benchSeed };
   const run = await measureDelayed({ ...options, modes }, prepared, { workers, shape }, async () => ({}));
-  const summaries = summariseModes(run.runs, { modes, workers, t1Ms: run.oneWay.t1Ms });
+  const summaries = summariseModes(run.runs, {
+    ...{ modes, workers, t1Ms: run.oneWay.t1Ms, cores: environment.cores },
+  });
   return { askedT1Ms, workers, environment, summaries, goals: sweepGoals(summaries), ...run };
 }
 

@@ -84,7 +84,7 @@ async function measureRing(
     environment,
     loadAverageAfter: readLoad(),
     wording: Object.fromEntries(prepared.sets.map(({ name, wording }) => [name, wording])),
-    summaries: summariseModes(runs, { modes, workers, t1Ms: oneWay.t1Ms }),
+    summaries: summariseModes(runs, { modes, workers, t1Ms: oneWay.t1Ms, cores: environment.cores }),
     singleWorker,
     ...delayed,
   } as const;

@@ -22,7 +22,7 @@ export class RoundTally {
   private queueMs = 0;
   private frames = 0;
   private answeredRows = 0;
-  private slowestMs = 0;
+  private stagesMs: number[] = [];
   private fromIdle = false;
   private opening = false;
   private roundTime: RoundTime = { roundMs: null };
@@ -43,8 +43,8 @@ export class RoundTally {
     this.opening ||= opening;
     this.frames += 1;
     this.answeredRows += frame.ids.length - frame.headFrom;
-    this.slowestMs += Math.max(0, ...result.stages.map(({ runUs }) => runUs)) / 1000;
-    for (const { queueUs, runUs } of result.stages) {
+    for (const [stage, { queueUs, runUs }] of result.stages.entries()) {
+      this.stagesMs[stage] = (this.stagesMs[stage] ?? 0) + runUs / 1000;
       this.queueMs += queueUs / 1000;
       this.computeMs += runUs / 1000;
     }
@@ -66,7 +66,7 @@ export class RoundTally {
       queueMs: this.queueMs,
       frames: this.frames,
       answeredRows: this.answeredRows,
-      slowestMs: this.slowestMs,
+      stagesMs: this.stagesMs,
       fromIdle: this.fromIdle,
       linkBytes: linkBytes - this.linkBytes,
       opening: this.opening,
@@ -78,7 +78,7 @@ export class RoundTally {
     this.queueMs = 0;
     this.frames = 0;
     this.answeredRows = 0;
-    this.slowestMs = 0;
+    this.stagesMs = [];
     this.fromIdle = false;
     this.opening = false;
     return record;

@@ -18,7 +18,7 @@ import type { SessionStats } from './session-stats.ts';
 /**
  * Frames under way at once: four for each of four stages keep every stage busy; more would only be dropped unrun.
  */
-const framesMax = 16;
+export const framesMax = 16;
 
 export interface SchedulerLimits {
   /** Sessions on the ring at once. */

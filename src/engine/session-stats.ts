@@ -13,10 +13,10 @@ export interface RoundRecord {
   readonly draftMs: number;
   /** Departure of the frame to arrival of its verdict; where rounds overlap, from the end of the one before. */
   readonly roundMs: number;
-  /** Frames that were answered, their rows that got a head, and the sum over them of the slowest stage's time. */
+  /** Frames that were answered, their rows that got a head, and each stage's time inside its engine, summed over them. */
   readonly frames: number;
   readonly answeredRows: number;
-  readonly slowestMs: number;
+  readonly stagesMs: readonly number[];
   /** Was its draft written, or begun, while the round before was under way? Null where nothing had been prepared for. */
   readonly prepared: boolean | null;
   /** False for a round whose frames left while those of the one before were still under way. */

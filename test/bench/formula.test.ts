@@ -48,7 +48,7 @@ test('expectedTokens is the draft and one more when nothing is rejected, and one
   assert.equal(expectedTokens(1, 0.5), 1.5);
 });
 
-const round = { draftMs: 0, frames: 1, answeredRows: 1, slowestMs: 3, fromIdle: true, opening: false };
+const round = { draftMs: 0, frames: 1, answeredRows: 1, stagesMs: [2, 3], fromIdle: true, opening: false };
 const link = { hops: 5, t1Ms: 15 };
 
 test('countedTime adds what happened and divides by the tokens', () => {
@@ -65,13 +65,14 @@ test('countedTime equals the plain formula when nothing is drafted', () => {
   assert.equal(msPerToken, plainMsPerToken({ ...link, tvMs: 12 }));
 });
 
-test('countedTime charges frames behind others by their slowest stage, or by their drafting', () => {
+test('countedTime charges frames behind others by the busiest stage, or by their drafting', () => {
   const rounds = [
-    { ...round, frames: 3, answeredRows: 6, slowestMs: 12, draftMs: 4 },
-    { ...round, frames: 2, answeredRows: 4, slowestMs: 6, draftMs: 1, fromIdle: false },
-    { ...round, frames: 1, answeredRows: 2, slowestMs: 3, draftMs: 7, fromIdle: false },
+    { ...round, frames: 3, answeredRows: 6, stagesMs: [9, 12], draftMs: 4 },
+    // The other stage was slow for once.
+    { ...round, frames: 2, answeredRows: 4, stagesMs: [8, 6], draftMs: 1, fromIdle: false },
+    { ...round, frames: 1, answeredRows: 2, stagesMs: [2, 3], draftMs: 7, fromIdle: false },
     // Its first guess was wrong, so none of its frames was answered.
-    { ...round, frames: 0, answeredRows: 0, slowestMs: 0, draftMs: 9, fromIdle: false },
+    { ...round, frames: 0, answeredRows: 0, stagesMs: [], draftMs: 9, fromIdle: false },
   ];
   const { msPerToken, missShare, ringMs, deltaMs } = countedTime(rounds, 10, link, (rows) => 10 + rows);
   assert.equal(ringMs, 4 + 75 + 12);
@@ -80,7 +81,7 @@ test('countedTime charges frames behind others by their slowest stage, or by the
 });
 
 test('countedTime charges a round that carried the prompt as a plain one', () => {
-  const opening = { ...round, frames: 2, answeredRows: 16, slowestMs: 8, draftMs: 5, opening: true };
+  const opening = { ...round, frames: 2, answeredRows: 16, stagesMs: [4, 8], draftMs: 5, opening: true };
   const { ringMs, msPerToken } = countedTime([opening], 17, link, (rows) => 10 + rows);
   assert.equal(ringMs, 75 + 11);
   assert.equal(msPerToken, (75 + 11 + 4) / 17);

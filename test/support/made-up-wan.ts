@@ -18,7 +18,11 @@ function run(prompt: string, mode: string, drafts: readonly (readonly [number, n
     ...{ rows: drafted + 1, drafted, accepted, committed: accepted + 1, source: 'ngram' },
     ...{ draftMs: 1, roundMs: hops * t1Ms + passMs(drafted + 1), computeMs: passMs(drafted + 1) },
     ...{ queueMs: 0, linkBytes: 100, opening: false, fromIdle: true, prepared: null },
-    ...{ frames: 1, answeredRows: drafted + 1, slowestMs: passMs(drafted + 1) / workers },
+    ...{
+      frames: 1,
+      answeredRows: drafted + 1,
+      stagesMs: Array<number>(workers).fill(passMs(drafted + 1) / workers),
+    },
   }));
   return {
     ...{ set: 'gsm8k', prompt, kind: 'maths', mode, repeat: 0, promptTokens: 20, ids: [] },
