@@ -22,6 +22,12 @@ const strings = fc
   .tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 5 }))
   .map(([min, more]): RandomSchema => ({ type: 'string', minLength: min, maxLength: min + more }));
 
+const longStrings = fc.constantFrom<RandomSchema>(
+  { type: 'string', minLength: 33 },
+  { type: 'string', minLength: 34, maxLength: 40 },
+  { type: 'string', maxLength: 1024 },
+);
+
 const patterns = fc
   .constantFrom(
     '^[a-z]{2,4}$',
@@ -50,7 +56,8 @@ const fixed = fc.oneof(
 
 const leaves = fc.oneof(
   integers,
-  strings,
+  { arbitrary: strings, weight: 2 },
+  longStrings,
   patterns,
   formats,
   fixed,
@@ -107,3 +114,46 @@ export const randomSchemas: fc.Arbitrary<RandomSchema> = fc.tuple(schema, leaves
     },
   },
 }));
+
+/** Features that no grammar can promise. */
+const refusals = fc.constantFrom<readonly [keyword: string, value: unknown]>(
+  ['not', {}],
+  ['if', { type: 'string' }],
+  ['contains', {}],
+  ['uniqueItems', true],
+  ['multipleOf', 3],
+  ['dependentRequired', { a: ['b'] }],
+  ['$ref', 'https://example.com/schema'],
+  ['pattern', '(?=a)b'],
+  ['maxLength', 5000],
+);
+
+/** A schema that is served but for one place, and the pointer to what is to blame there. */
+export const refusedSchemas: fc.Arbitrary<{ schema: RandomSchema; pointer: string }> = fc
+  .tuple(randomSchemas, fc.array(fc.constantFrom('property', 'item', 'branch'), { maxLength: 5 }), refusals)
+  .map(([beside, path, [keyword, value]]) => {
+    const about = ['pattern', 'maxLength'].includes(keyword) ? { type: 'string' } : {};
+    let schema: RandomSchema = { ...about, [keyword]: value };
+    let pointer = `/${keyword}`;
+    for (const step of path) {
+      if (step === 'property') {
+        schema = {
+          type: 'object',
+          properties: { 'a/b': { type: 'null' }, 'c~d': schema },
+          required: ['c~d'],
+        };
+        pointer = `/properties/c~0d${pointer}`;
+      } else if (step === 'item') {
+        schema = { type: 'array', items: schema, maxItems: 2 };
+        pointer = `/items${pointer}`;
+      } else {
+        schema = { anyOf: [{ type: 'null' }, schema] };
+        pointer = `/anyOf/1${pointer}`;
+      }
+    }
+    const { $defs, ...first } = beside;
+    return {
+      schema: { $defs, type: 'array', prefixItems: [first, schema] },
+      pointer: `/prefixItems/1${pointer}`,
+    };
+  });
