@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Completion, CompletionEvent, CompletionService } from '../src/completion.ts';
 import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
+import type { CallForm } from '../src/text/call-form.ts';
 import type { RatedToken } from '../src/token-logprobs.ts';
 import { type ChoiceEvent, type FinishEvent, followAnswer, quickFailure } from './answer-events.ts';
 import { readChatRequest } from './chat-request.ts';
@@ -24,7 +25,7 @@ import {
 import { ChoiceReader } from './choice-reader.ts';
 import { logError } from './error-handler.ts';
 import { type Readiness, requireReady } from './health.ts';
-import { findModel, type ModelCard, type ModelDirectory } from './models.ts';
+import { callFormOf, findModel, type ModelCard, type ModelDirectory } from './models.ts';
 import {
   ChatChunk,
   type ChatChunkBody,
@@ -75,13 +76,16 @@ export async function chatRoutes(app: FastifyInstance, options: ChatRoutesOption
       const { body } = request;
       noteUnknown(checkUnserved(body), request);
       const signal = app.answerSignal(reply);
-      const wanted = readChatRequest(body, { owner: request.owner, signal });
+      const callForm = callFormOf(options.models, body.model);
+      const wanted = readChatRequest(body, { owner: request.owner, signal, callForm });
       requireReady(options.readiness());
       const head = answerHead(body, findModel(options.models, body.model), options.now());
       const starting = options.completions.start(wanted);
       const events = followAnswer(starting, signal, options);
-      const callable = mayCall(body);
-      const answer = { head, starting, events, callable, ...answerOptions(body) };
+      const answer = {
+        ...{ head, starting, events, callForm: mayCall(body) ? callForm : null },
+        ...answerOptions(body),
+      };
       if (body.stream !== true) return await wholeAnswer(answer);
       await quickFailure(starting);
       return await streamAnswer({ ...answer, signal, request, reply, ...options });
@@ -107,15 +111,15 @@ type TextEvent = Extract<CompletionEvent, { type: 'text' }>;
 
 interface Answer extends AnswerOptions {
   readonly head: AnswerHead;
-  /** Are there tools that the answer may call? */
-  readonly callable: boolean;
+  /** How calls are written in the answer; null: it has none. */
+  readonly callForm: CallForm | null;
   readonly starting: Promise<Completion>;
   readonly events: AsyncIterable<ChoiceEvent>;
 }
 
 async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
   const choices = Array.from({ length: answer.choices }, () => ({
-    reader: new ChoiceReader(answer.callable),
+    reader: new ChoiceReader(answer.callForm),
     ids: [] as number[],
     logprobs: [] as (RatedToken | null)[],
     end: null as FinishEvent | null,
@@ -153,7 +157,7 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
   const roles = Array.from({ length: answer.choices }, (_, index) =>
     deltaChunk(head, index, { role: 'assistant', content: '' }, answer),
   );
-  const readers = Array.from({ length: answer.choices }, () => new ChoiceReader(answer.callable));
+  const readers = Array.from({ length: answer.choices }, () => new ChoiceReader(answer.callForm));
   const ends: FinishEvent[] = [];
   try {
     await stream.send(roles);

@@ -4,17 +4,18 @@
  */
 import type { ChatMessage, CompletionRequest } from '../src/completion.ts';
 import { GatewayError } from '../src/errors.ts';
-import { callText, resultText, toolPrompt } from '../src/text/tool-messages.ts';
+import type { CallForm, SaidCall } from '../src/text/call-form.ts';
+import { withTools } from '../src/text/tool-messages.ts';
 import { readChatLogprobs } from './chat-logprobs.ts';
 import { readFormat } from './format-fields.ts';
 import { readSampling } from './sampling-fields.ts';
 import type { ChatRequestBody, ContentBody, MessageBody } from './schemas.ts';
-import { readTools, type WantedTools } from './tool-fields.ts';
+import { readTools } from './tool-fields.ts';
 
 /** Throws invalid_request, unsupported_parameter. */
 export function readChatRequest(
   body: ChatRequestBody,
-  { owner, signal }: Pick<CompletionRequest, 'owner' | 'signal'>,
+  { owner, signal, callForm }: Pick<CompletionRequest, 'owner' | 'signal'> & { readonly callForm: CallForm },
 ): CompletionRequest {
   if (body.reasoning_effort != null && body.reasoning_effort !== 'none') {
     throw new GatewayError(
@@ -28,7 +29,7 @@ export function readChatRequest(
       param: 'stream_options',
     });
   }
-  const tools = readTools(body, readFormat(body));
+  const tools = readTools(body, readFormat(body), callForm);
   return {
     messages: withTools(readMessages(body.messages), tools),
     ...(tools.grammar !== null && { grammar: tools.grammar }),
@@ -61,32 +62,32 @@ function readMessage(message: MessageBody, path: string): ChatMessage {
     });
   }
   const calls = message.tool_calls ?? [];
-  if (calls.length > 0) return { role: 'assistant', content: saidWithCalls(message, path) };
+  if (calls.length > 0) {
+    const text = content == null ? '' : joinText(content, `${path}.content`);
+    return { role: 'assistant', content: text, calls: saidCalls(message, path) };
+  }
   if (content == null) {
     throw new GatewayError('invalid_request', 'A message needs content: a string or text parts.', {
       param: `${path}.content`,
     });
   }
   const text = joinText(content, `${path}.content`);
-  if (role === 'tool') return { role: 'user', content: resultText(text) };
   return { role: role === 'developer' ? 'system' : role, content: text };
 }
 
-/** An assistant's earlier text and calls, as it said them. */
-function saidWithCalls({ role, content, tool_calls }: MessageBody, path: string): string {
+/** An assistant's earlier calls. */
+function saidCalls({ role, tool_calls }: MessageBody, path: string): SaidCall[] {
   if (role !== 'assistant') {
     throw new GatewayError('invalid_request', `Only the assistant has 'tool_calls'.`, {
       param: `${path}.tool_calls`,
     });
   }
-  const calls = (tool_calls ?? []).map((call, index) => {
+  return (tool_calls ?? []).map((call, index) => {
     if (isJsonObject(call.function.arguments)) return call.function;
     throw new GatewayError('invalid_request', 'The arguments of a call are the text of a JSON object.', {
       param: `${path}.tool_calls[${index}].function.arguments`,
     });
   });
-  const text = content == null ? '' : joinText(content, `${path}.content`);
-  return [text, callText(calls)].filter((part) => part !== '').join('\n');
 }
 
 function isJsonObject(text: string): boolean {
@@ -96,16 +97,6 @@ function isJsonObject(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The list of tools goes to the end of the first system prompt, or before everything. */
-function withTools(messages: readonly ChatMessage[], { described, required }: WantedTools): ChatMessage[] {
-  if (described.length === 0) return [...messages];
-  const prompt = toolPrompt(described, required);
-  const [first, ...rest] = messages;
-  return first?.role === 'system'
-    ? [{ role: 'system', content: `${first.content}\n\n${prompt}` }, ...rest]
-    : [{ role: 'system', content: prompt }, ...messages];
 }
 
 /** Text parts are concatenated; an assistant's refusal is what it said. */

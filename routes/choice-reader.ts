@@ -3,6 +3,7 @@
  * is content. Deltas have the shape that OpenAI's helpers check: index, id and name of a call once, then arguments alone.
  */
 import { randomUUID } from 'node:crypto';
+import type { CallForm } from '../src/text/call-form.ts';
 import { type AnswerPiece, ToolCallParser } from '../src/text/tool-call-parser.ts';
 import type { Delta, FunctionCall } from './chat-response.ts';
 
@@ -17,9 +18,9 @@ export class ChoiceReader {
   readonly #calls: OpenCall[] = [];
   #text = '';
 
-  /** `callable`: may the answer hold calls? */
-  constructor(callable: boolean) {
-    this.#parser = callable ? new ToolCallParser() : null;
+  /** `callForm`: how calls are written in the answer; null: it has none. */
+  constructor(callForm: CallForm | null) {
+    this.#parser = callForm === null ? null : new ToolCallParser(callForm);
   }
 
   /** What a delta of the text comes to: one delta without tools, else as many as it takes, or none. */

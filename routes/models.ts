@@ -6,6 +6,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { GatewayError } from '../src/errors.ts';
+import { type CallForm, taggedCalls } from '../src/text/call-form.ts';
 import { ErrorBody, ModelBody, ModelList } from './schemas.ts';
 
 /** A model that is served. */
@@ -17,6 +18,8 @@ export interface ModelCard {
   readonly contextLength: number;
   /** Changes when a bit of a logit may; for `system_fingerprint`. */
   readonly fingerprint?: string;
+  /** How it writes calls of tools; left out: as it is told in words. */
+  readonly callForm?: CallForm;
 }
 
 export interface ModelDirectory {
@@ -48,6 +51,11 @@ export async function modelRoutes(app: FastifyInstance, { models }: ModelRoutesO
     },
     async ({ params }) => modelBody(findModel(models, params['*'])),
   );
+}
+
+/** How a model writes calls, also while it is not known to be served. */
+export function callFormOf(models: ModelDirectory, id: string): CallForm {
+  return models.list().find((card) => card.id === id)?.callForm ?? taggedCalls;
 }
 
 /** Throws model_not_found, naming what is served. */

@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { NewId } from '../src/responses/items.ts';
 import type { ResponseOrder } from '../src/responses/response-maker.ts';
+import { taggedCalls } from '../src/text/call-form.ts';
 import { findModel, type ModelDirectory } from './models.ts';
 import { checkResponseFields, inResponseTerms, readResponseRequest } from './response-request.ts';
 import type { ResponseRequestBody } from './response-schemas.ts';
@@ -17,9 +18,10 @@ export function createOrderReader(options: {
   const noteUnknown = createUnknownNote();
   return (body, request) => {
     noteUnknown(checkResponseFields(body), request);
-    const { id, contextLength } = findModel(options.models, body.model);
+    const { id, contextLength, callForm = taggedCalls } = findModel(options.models, body.model);
     try {
-      const context = { owner: request.owner, model: id, contextLength, newId: options.newId };
+      const { owner } = request;
+      const context = { owner, model: id, contextLength, callForm, newId: options.newId };
       return readResponseRequest(body, context);
     } catch (error) {
       throw inResponseTerms(error);

@@ -7,6 +7,7 @@ import { GatewayError } from '../src/errors.ts';
 import type { NewId } from '../src/responses/items.ts';
 import type { ResponseOrder } from '../src/responses/response-maker.ts';
 import type { ResponseSettings } from '../src/responses/response-object.ts';
+import type { CallForm } from '../src/text/call-form.ts';
 import { metricsBody } from './answer-figures.ts';
 import { joinText } from './chat-request.ts';
 import { type FormatBody, readFormat } from './format-fields.ts';
@@ -22,6 +23,7 @@ export interface OrderContext {
   /** The name that the model goes by. */
   readonly model: string;
   readonly contextLength: number;
+  readonly callForm: CallForm;
   readonly newId: NewId;
 }
 
@@ -64,10 +66,10 @@ export function checkResponseFields(body: Readonly<Record<string, unknown>>): st
 /** Throws invalid_request, unsupported_parameter. */
 export function readResponseRequest(
   body: ResponseRequestBody,
-  { owner, model, contextLength, newId }: OrderContext,
+  { owner, model, contextLength, callForm, newId }: OrderContext,
 ): ResponseOrder {
   checkCombinations(body);
-  const tools = readTools(chatTools(body), readFormat(formatOf(body)));
+  const tools = readTools(chatTools(body), readFormat(formatOf(body)), callForm);
   return {
     owner,
     contextLength,
@@ -75,7 +77,7 @@ export function readResponseRequest(
     input: readItems(body.input ?? [], newId),
     completion: { ...readCompletion(body), ...(tools.grammar !== null && { grammar: tools.grammar }) },
     tools,
-    callable: tools.callable,
+    callForm: tools.callable ? callForm : null,
     extend: body.speculation == null ? null : (finish) => ({ metrics: metricsBody(finish) }),
   };
 }

@@ -7,6 +7,7 @@ import { type Static, Type } from 'typebox';
 import { GatewayError } from '../src/errors.ts';
 import { type AnswerFormat, FormatError, formatGrammar, toolGrammar } from '../src/grammar/answer-grammar.ts';
 import type { AnswerGrammar } from '../src/tail-request.ts';
+import type { CallForm } from '../src/text/call-form.ts';
 import type { DescribedTool } from '../src/text/tool-messages.ts';
 import { blaming, type WantedFormat } from './format-fields.ts';
 import { optional } from './sampling-fields.ts';
@@ -75,7 +76,7 @@ interface Choice {
 }
 
 /** `wanted`: what text must look like. Throws invalid_request, unsupported_parameter. */
-export function readTools(body: ToolBody, wanted: WantedFormat | null): WantedTools {
+export function readTools(body: ToolBody, wanted: WantedFormat | null, form: CallForm): WantedTools {
   const tools = (body.tools ?? []).map(readTool);
   const { mode, names } = readChoice(body, tools);
   const described = tools.map(({ name, description, parameters }) => ({ name, description, parameters }));
@@ -88,6 +89,7 @@ export function readTools(body: ToolBody, wanted: WantedFormat | null): WantedTo
     .map(({ name, promised }) => ({ name, parameters: promised }));
   const required = mode === 'required';
   const answer = {
+    form,
     textAllowed: !required,
     parallel: body.parallel_tool_calls !== false && !isNamed(body.tool_choice),
     format: required ? null : textFormat(wanted),

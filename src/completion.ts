@@ -6,12 +6,10 @@ import type { Verification } from '../shards/verification.ts';
 import type { Leniency } from '../shards/verify.ts';
 import type { DraftPolicy } from './drafting/drafter.ts';
 import type { TailRequest } from './tail-request.ts';
+import type { ToolMessage } from './text/tool-messages.ts';
 import type { RatedToken } from './token-logprobs.ts';
 
-export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant';
-  readonly content: string;
-}
+export type ChatMessage = ToolMessage;
 
 export interface CompletionRequest extends TailRequest {
   readonly messages: readonly ChatMessage[];

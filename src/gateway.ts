@@ -82,6 +82,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
                 id: model!.name,
                 created: createdS,
                 contextLength: serving.contextLength,
+                callForm: serving.prompts.callForm,
                 fingerprint: serving.fingerprint,
               },
             ],

@@ -4,9 +4,11 @@
  */
 import type { ChatMessage } from './completion.ts';
 import { GatewayError } from './errors.ts';
+import type { CallForm } from './text/call-form.ts';
 import type { ChatTemplate } from './text/chat-template.ts';
 import { Detokenizer } from './text/detokenizer.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
+import { inWords } from './text/tool-messages.ts';
 
 /** Text is probed in pieces of about 30 ms. */
 const probeChars = 32_768;
@@ -37,6 +39,8 @@ export interface PromptEncoder {
   /** The text of the prompt; its ids are encodeChat's. Throws as encodeChat does. */
   render(messages: readonly ChatMessage[]): string;
   readonly contextLength: number;
+  /** How the model writes calls of tools. */
+  readonly callForm: CallForm;
 }
 
 export function createPromptEncoder(options: {
@@ -68,12 +72,14 @@ export function createPromptEncoder(options: {
   }
 
   function requireChatFit(messages: readonly ChatMessage[]): void {
-    for (const [index, { content }] of messages.entries()) requireFit(content, `messages[${index}].content`);
-    if (messages.length > 1) requireFit(messages.map(({ content }) => content).join('\n'), 'messages');
+    const said = inWords(messages);
+    for (const [index, { content }] of said.entries()) requireFit(content, `messages[${index}].content`);
+    if (said.length > 1) requireFit(said.map(({ content }) => content).join('\n'), 'messages');
   }
 
   return {
     contextLength,
+    callForm: template.callForm,
     encodeChat(messages) {
       requireChatFit(messages);
       return template.encodeChat(messages);

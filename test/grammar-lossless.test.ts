@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import type { TailOptions } from '../shards/engine.ts';
 import { createLocalEngine } from '../shards/local-engine.ts';
 import { formatGrammar, toolGrammar } from '../src/grammar/answer-grammar.ts';
+import { taggedCalls } from '../src/text/call-form.ts';
 import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import { type LosslessCase, predictionOf, samplingOf } from './support/lossless-cases.ts';
@@ -40,7 +41,7 @@ const grammars: Readonly<Record<string, string>> = {
       { name: 'place_order', parameters: order },
       { name: 'cancel_order', parameters: { type: 'object', properties: {} } },
     ],
-    ...{ textAllowed: false, parallel: true, format: null },
+    ...{ form: taggedCalls, textAllowed: false, parallel: true, format: null },
   }),
   pattern: formatGrammar({ kind: 'regex', pattern: '(ab|[a-f]{3}-){2,8}end' }),
 };

@@ -3,6 +3,7 @@
  * a grammar of the client's own; and calls of tools, alone or as one way to answer.
  */
 import { grammarCharsMax } from '../../shards/grammar.ts';
+import type { CallForm } from '../text/call-form.ts';
 import { asPlainText } from './code-points.ts';
 import { anyOf, EbnfWriter, GrammarTooLarge, literal } from './ebnf.ts';
 import { jsonRules } from './json-rules.ts';
@@ -27,10 +28,6 @@ export interface CallableTool {
   readonly parameters: unknown;
 }
 
-/** What begins and ends a call; docs/tools.md. */
-const callOpening = '<tool_call>';
-const callClosing = '</tool_call>';
-
 /** Throws FormatError. */
 export function formatGrammar(format: AnswerFormat): string {
   if (format.kind === 'ebnf') {
@@ -44,6 +41,7 @@ export function formatGrammar(format: AnswerFormat): string {
 }
 
 export interface ToolAnswer {
+  readonly form: CallForm;
   readonly tools: readonly CallableTool[];
   /** May the answer be text, too? */
   readonly textAllowed: boolean;
@@ -54,23 +52,24 @@ export interface ToolAnswer {
 }
 
 /** Throws FormatError. */
-export function toolGrammar({ tools, textAllowed, parallel, format }: ToolAnswer): string {
+export function toolGrammar({ form, tools, textAllowed, parallel, format }: ToolAnswer): string {
+  const { opening, beforeName, beforeArguments, closing, between } = form;
   return explained(() => {
     const writer = new EbnfWriter(grammarCharsMax);
     const calls = tools.map(({ name, parameters }) => {
       const value = parameters === null ? jsonRules(writer, 'fixed').object : schemaRule(parameters, writer);
-      const head = literal(`\n{"name": ${JSON.stringify(name)}, "arguments": `);
-      return writer.rule(`${head} ${value} ${literal(`}\n${callClosing}`)}`);
+      const head = literal(beforeName + JSON.stringify(name) + beforeArguments);
+      return writer.rule(`${head} ${value} ${literal(closing)}`);
     });
     const call = writer.rule(anyOf(calls));
-    const more = parallel ? ` (${literal(`\n${callOpening}`)} ${call})*` : '';
+    const more = parallel && between !== null ? ` (${literal(between + opening)} ${call})*` : '';
     const rest = writer.rule(call + more);
-    const whole = `${literal(callOpening)} ${rest}`;
+    const whole = `${literal(opening)} ${rest}`;
     if (!textAllowed) return writer.text(whole);
     if (format !== null) return writer.text(anyOf([whole, formatRule(format, writer)]));
     // Text runs free until it opens a call; behind the call only other calls may follow.
     return writer.text(
-      `TagDispatch((${literal(callOpening)}, ${rest}), stop_eos=true, stop_str=(), loop_after_dispatch=false)`,
+      `TagDispatch((${literal(opening)}, ${rest}), stop_eos=true, stop_str=(), loop_after_dispatch=false)`,
     );
   });
 }

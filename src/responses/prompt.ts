@@ -3,28 +3,22 @@
  * (docs/tools.md). Reasoning is left out: this model neither writes nor reads it.
  */
 import type { ChatMessage } from '../completion.ts';
-import { callText, type DescribedTool, resultText, toolPrompt } from '../text/tool-messages.ts';
+import { type PromptTools, withTools } from '../text/tool-messages.ts';
 import { readCompaction } from './compaction.ts';
 import type { Item, MessageItem } from './items.ts';
-
-/** Functions that the prompt lists. */
-export interface PromptTools {
-  readonly described: readonly DescribedTool[];
-  /** Text is no answer. */
-  readonly required: boolean;
-}
 
 /** `instructions` and tools come first and count for this response only. */
 export function promptOf(
   instructions: string | null,
   items: readonly Item[],
-  { described, required }: PromptTools = { described: [], required: false },
-): ChatMessage[] {
-  const tools = described.length === 0 ? null : toolPrompt(described, required);
-  const head = [instructions, tools].filter((text) => text !== null).join('\n\n');
-  const messages: ChatMessage[] = head === '' ? [] : [{ role: 'system', content: head }];
-  for (const item of items) addItem(messages, item);
-  return messages;
+  tools: PromptTools = { described: [], required: false },
+): readonly ChatMessage[] {
+  const said: ChatMessage[] = [];
+  for (const item of items) addItem(said, item);
+  const head: ChatMessage = { role: 'system', content: instructions ?? '' };
+  // The items' own system messages stay where they are: tools are told with the instructions.
+  if (tools.described.length > 0) return [...withTools([head], tools), ...said];
+  return head.content === '' ? said : [head, ...said];
 }
 
 function addItem(messages: ChatMessage[], item: Item): void {
@@ -35,13 +29,14 @@ function addItem(messages: ChatMessage[], item: Item): void {
     case 'function_call': {
       // Text and calls of one answer are one message, as the model said them.
       const last = messages.at(-1);
-      const said = last?.role === 'assistant' ? messages.pop()!.content : '';
-      const content = [said, callText([item])].filter((text) => text !== '').join('\n');
-      messages.push({ role: 'assistant', content });
+      const said: Partial<ChatMessage> = last?.role === 'assistant' ? messages.pop()! : {};
+      const { name, arguments: given } = item;
+      const calls = [...(said.calls ?? []), { name, arguments: given }];
+      messages.push({ role: 'assistant', content: said.content ?? '', calls });
       return;
     }
     case 'function_call_output':
-      messages.push({ role: 'user', content: resultText(item.output) });
+      messages.push({ role: 'tool', content: item.output });
       return;
     case 'compaction': {
       const summary = readCompaction(item.encrypted_content) ?? '';

@@ -4,10 +4,12 @@
  */
 import type { ChatMessage, CompletionRequest } from '../completion.ts';
 import { GatewayError } from '../errors.ts';
+import type { CallForm } from '../text/call-form.ts';
+import type { PromptTools } from '../text/tool-messages.ts';
 import { compactionItem, summaryRequest, summaryTokensMax } from './compaction.ts';
 import type { ConversationStore } from './conversation-store.ts';
 import type { CompactionItem, InputItem, Item, NewId } from './items.ts';
-import { type PromptTools, promptOf } from './prompt.ts';
+import { promptOf } from './prompt.ts';
 import {
   isFinished,
   newResponse,
@@ -30,8 +32,8 @@ export interface ResponseOrder {
   readonly completion: Omit<CompletionRequest, 'messages' | 'promptIds' | 'owner' | 'signal'>;
   readonly contextLength: number;
   readonly tools: PromptTools;
-  /** Is the answer read for calls? */
-  readonly callable: boolean;
+  /** How calls are written in the answer; null: it has none. */
+  readonly callForm: CallForm | null;
   readonly extend: ExtendResponse | null;
 }
 
@@ -176,7 +178,7 @@ export function createResponseMaker(options: ResponseMakerOptions): ResponseMake
         newId,
         now,
         failSilently,
-        callable: order.callable,
+        callForm: order.callForm,
         extend: order.extend,
         onEnd: (ended) => {
           const record = { response: ended, input };

@@ -4,6 +4,7 @@
  */
 import type { CompletionEvent, CompletionRequest, Usage } from '../completion.ts';
 import { type GatewayError, toGatewayError } from '../errors.ts';
+import type { CallForm } from '../text/call-form.ts';
 import { type AnswerPiece, ToolCallParser } from '../text/tool-call-parser.ts';
 import type { RatedToken } from '../token-logprobs.ts';
 import { createEventSequence, type TextDelta } from './event-sequence.ts';
@@ -35,8 +36,8 @@ export interface RunOptions {
   readonly now: () => number;
   /** Fail without an `error` event: where that alone ends a response for its reader. */
   readonly failSilently: boolean;
-  /** Is the answer read for calls? */
-  readonly callable: boolean;
+  /** How calls are written in the answer; null: it has none. */
+  readonly callForm: CallForm | null;
   /** Fields beyond OpenAI's that the finished response has. */
   readonly extend: ExtendResponse | null;
   /** Told once, with the response as it ended. */
@@ -57,7 +58,7 @@ export interface Run {
 export function createRun(options: RunOptions): Run {
   const { response, answer, signal, newId, now, onEnd } = options;
   const sequence = createEventSequence(response, newId);
-  const calls = options.callable ? new ToolCallParser() : null;
+  const calls = options.callForm === null ? null : new ToolCallParser(options.callForm);
   let begunCalls = 0;
   let failure: GatewayError | null = null;
   let ended = false;

@@ -4,20 +4,20 @@
  * rendering; the rendered prompt is split at the control tokens that the template itself wrote, and the sentinel taken out.
  */
 import { Template } from '@huggingface/jinja';
+import { type CallForm, taggedCalls } from './call-form.ts';
+import { nativeChat, renderedForm, type TextChange } from './native-tools.ts';
 import { TextError } from './text-error.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { inWords, type ToolMessage, usesTools } from './tool-messages.ts';
 import type { Metadata } from './vocabulary.ts';
-
-export interface TemplateMessage {
-  readonly role: string;
-  readonly content: string;
-}
 
 export interface ChatTemplate {
   /** Ids of the prompt, up to where the assistant's answer begins. Throws TextError 'rejected'. */
-  encodeChat(messages: readonly TemplateMessage[]): number[];
+  encodeChat(messages: readonly ToolMessage[]): number[];
   /** The prompt as text; the ids are encodeChat's, since text alone cannot tell who wrote `<|im_end|>`. */
-  render(messages: readonly TemplateMessage[]): string;
+  render(messages: readonly ToolMessage[]): string;
+  /** How the model writes calls: as its template does, or as it is told in words. */
+  readonly callForm: CallForm;
 }
 
 /** The longest known templates, with tools, have about 20,000 characters. */
@@ -32,19 +32,23 @@ const chatMl =
 export function createChatTemplate(metadata: Metadata, tokenizer: Tokenizer): ChatTemplate {
   const source = readSource(metadata, tokenizer);
   const template = parse(source);
+  // Some files have a second template, for chats with tools.
+  const toolSource = metadata.get('tokenizer.chat_template.tool_use');
+  const toolTemplate = typeof toolSource === 'string' ? parse(limited(toolSource)) : template;
   const reserved = [source, ...tokenizer.tokens.filter((_, id) => tokenizer.isSpecial(id))];
+  if (typeof toolSource === 'string') reserved.push(toolSource);
   const globals = {
     add_generation_prompt: true,
     bos_token: tokenizer.bosId === null ? '' : tokenizer.tokens[tokenizer.bosId],
     eos_token: tokenizer.tokens[readEosId(metadata) ?? tokenizer.eosIds[0]],
   };
+  const nativeForm = renderedForm((chat) => toolTemplate.render({ ...globals, ...chat }));
 
-  const render = (messages: readonly TemplateMessage[]) => {
+  const render = (messages: readonly ToolMessage[], change: TextChange = (text) => text): string => {
+    const native = nativeForm !== null && usesTools(messages);
+    const chat = nativeChat(native ? messages : inWords(messages), change);
     try {
-      return template.render({
-        ...globals,
-        messages: messages.map(({ role, content }) => ({ role, content })),
-      });
+      return (native ? toolTemplate : template).render({ ...globals, ...chat });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new TextError('rejected', `The model's chat template refuses these messages: ${reason}`, {
@@ -53,30 +57,38 @@ export function createChatTemplate(metadata: Metadata, tokenizer: Tokenizer): Ch
     }
   };
 
-  const encodeGuarded = (messages: readonly TemplateMessage[]) => {
-    const sentinel = unusedCharacter([...reserved, ...messages.flatMap(textsOf)]);
-    const guard = (text: string) => guardControlTokens(text, sentinel, tokenizer);
-    const prompt = render(messages.map((m) => ({ role: guard(m.role), content: guard(m.content) })));
+  const encodeGuarded = (messages: readonly ToolMessage[], texts: readonly string[]) => {
+    const sentinel = unusedCharacter([...reserved, ...texts]);
     return tokenizer
-      .splitSpecial(prompt)
+      .splitSpecial(render(messages, (text) => guardControlTokens(text, sentinel, tokenizer)))
       .flatMap((part) =>
         typeof part === 'number' ? [part] : tokenizer.encodeText(part.replaceAll(sentinel, '')),
       );
   };
 
   return {
-    render,
+    callForm: nativeForm ?? taggedCalls,
+    render: (messages) => render(messages),
     encodeChat(messages) {
-      const isHarmless = messages.flatMap(textsOf).every((text) => !spellsControlToken(text, tokenizer));
-      const ids = isHarmless ? tokenizer.encode(render(messages)) : encodeGuarded(messages);
+      const texts = textsOf(messages);
+      const isHarmless = texts.every((text) => !spellsControlToken(text, tokenizer));
+      const ids = isHarmless ? tokenizer.encode(render(messages)) : encodeGuarded(messages, texts);
       const { addBos, bosId } = tokenizer;
       return addBos && bosId !== null && ids[0] !== bosId ? [bosId, ...ids] : ids;
     },
   };
 }
 
-function textsOf({ role, content }: TemplateMessage): string[] {
-  return [role, content];
+/** All that others wrote, in words and in the template's own variables. */
+function textsOf(messages: readonly ToolMessage[]): string[] {
+  const texts: string[] = inWords(messages).flatMap(({ role, content }) => [role, content]);
+  if (usesTools(messages)) {
+    nativeChat(messages, (text) => {
+      texts.push(text);
+      return text;
+    });
+  }
+  return texts;
 }
 
 function spellsControlToken(text: string, tokenizer: Tokenizer): boolean {
@@ -112,10 +124,7 @@ function unusedCharacter(texts: readonly string[]): string {
 
 function readSource(metadata: Metadata, tokenizer: Tokenizer): string {
   const source = metadata.get('tokenizer.chat_template');
-  if (typeof source === 'string') {
-    if (source.length <= MAX_TEMPLATE_CHARS) return source;
-    throw new TextError('limit', `the chat template has more than ${MAX_TEMPLATE_CHARS} characters`);
-  }
+  if (typeof source === 'string') return limited(source);
   if (source !== undefined) throw new TextError('corrupt', 'tokenizer.chat_template is not a string');
   const isControlToken = (name: string) =>
     tokenizer.splitSpecial(name).length === 1 && spellsControlToken(name, tokenizer);
@@ -125,6 +134,11 @@ function readSource(metadata: Metadata, tokenizer: Tokenizer): string {
     'The file has no chat template (tokenizer.chat_template), and its vocabulary is not made for ChatML: ' +
       'use an instruction-tuned model.',
   );
+}
+
+function limited(source: string): string {
+  if (source.length <= MAX_TEMPLATE_CHARS) return source;
+  throw new TextError('limit', `the chat template has more than ${MAX_TEMPLATE_CHARS} characters`);
 }
 
 function parse(source: string): Template {

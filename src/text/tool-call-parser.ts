@@ -1,8 +1,8 @@
 /**
- * Finds calls of tools in the text of an answer, as it comes in: `<tool_call>`, one JSON object with name and arguments,
- * `</tool_call>`, again for each further call. The grammar of such an answer forces that form (docs/tools.md).
+ * Finds calls of tools in the text of an answer, as it comes in. The grammar of such an answer forces their form.
  * Invariant: joined, the pieces of one call's arguments are its JSON text, and nothing of a call is content.
  */
+import type { CallForm } from './call-form.ts';
 
 export type AnswerPiece =
   | { readonly type: 'content'; readonly text: string }
@@ -10,11 +10,11 @@ export type AnswerPiece =
   | { readonly type: 'call'; readonly index: number; readonly name: string }
   | { readonly type: 'arguments'; readonly index: number; readonly text: string };
 
-const opening = '<tool_call>';
-const closing = '</tool_call>';
-const head = /^\s*\{"name":\s*("(?:[^"\\]|\\.)*"),\s*"arguments":\s*(?=\{)/;
+/** A JSON string at the beginning of a text. */
+const leadingString = /^"(?:[^"\\]|\\.)*"/;
 
 export class ToolCallParser {
+  readonly #form: CallForm;
   #state: 'text' | 'head' | 'arguments' | 'end' = 'text';
   #held = '';
   #calls = 0;
@@ -22,6 +22,10 @@ export class ToolCallParser {
   #depth = 0;
   #inString = false;
   #escaped = false;
+
+  constructor(form: CallForm) {
+    this.#form = form;
+  }
 
   /** Were there calls, and is the last of them complete? */
   get endsWithCalls(): boolean {
@@ -57,9 +61,9 @@ export class ToolCallParser {
       case 'arguments':
         return this.#readArguments(pieces);
       case 'end': {
-        const at = this.#held.indexOf(closing);
-        if (at < 0) return false;
-        this.#held = this.#held.slice(at + closing.length);
+        const { closing } = this.#form;
+        if (this.#held.length < closing.length) return false;
+        this.#held = this.#held.slice(closing.length);
         this.#complete += 1;
         this.#state = 'text';
         return true;
@@ -68,8 +72,9 @@ export class ToolCallParser {
   }
 
   #readText(pieces: AnswerPiece[]): boolean {
+    const { opening } = this.#form;
     const at = this.#held.indexOf(opening);
-    const certain = at < 0 ? this.#held.length - heldLength(this.#held) : at;
+    const certain = at < 0 ? this.#held.length - heldLength(this.#held, opening) : at;
     // Between and behind calls there are line breaks alone.
     if (certain > 0 && this.#calls === 0)
       pieces.push({ type: 'content', text: this.#held.slice(0, certain) });
@@ -79,10 +84,12 @@ export class ToolCallParser {
   }
 
   #readHead(pieces: AnswerPiece[]): boolean {
-    const match = head.exec(this.#held);
-    if (match === null) return false;
-    this.#held = this.#held.slice(match[0].length);
-    pieces.push({ type: 'call', index: this.#calls, name: JSON.parse(match[1]!) as string });
+    const { beforeName, beforeArguments } = this.#form;
+    const [name] = leadingString.exec(this.#held.slice(beforeName.length)) ?? [null];
+    const length = beforeName.length + (name?.length ?? 0) + beforeArguments.length;
+    if (name === null || this.#held.length < length) return false;
+    this.#held = this.#held.slice(length);
+    pieces.push({ type: 'call', index: this.#calls, name: JSON.parse(name) as string });
     this.#calls += 1;
     this.#state = 'arguments';
     return true;
@@ -115,7 +122,7 @@ export class ToolCallParser {
 }
 
 /** Characters at the end that may begin an opening tag. */
-function heldLength(text: string): number {
+function heldLength(text: string, opening: string): number {
   for (let length = Math.min(opening.length - 1, text.length); length > 0; length--) {
     if (text.endsWith(opening.slice(0, length))) return length;
   }

@@ -39,7 +39,7 @@ test("encodeChat renders the default model's template and keeps text from ending
   const { metadata } = await readGguf(path!);
   const tokenizer = createTokenizer(metadata);
   const { render, encodeChat } = createChatTemplate(metadata, tokenizer);
-  const messages = [{ role: 'user', content: 'Hi' }];
+  const messages = [{ role: 'user' as const, content: 'Hi' }];
   const system = 'You are a helpful AI assistant named SmolLM, trained by Hugging Face';
   const prompt = `<|im_start|>system\n${system}<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n`;
   assert.equal(render(messages), prompt);

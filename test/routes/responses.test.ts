@@ -7,6 +7,7 @@ import { ResponseShape } from '../../routes/response-schemas.ts';
 import { ErrorBody } from '../../routes/schemas.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { ResponseEvent } from '../../src/responses/response-events.ts';
+import { inWords } from '../../src/text/tool-messages.ts';
 import {
   card,
   type EdgeOptions,
@@ -339,7 +340,7 @@ test('calls of functions are items, streamed and whole, and their results go bac
   assert.equal(events.filter(({ type }) => type === 'response.function_call_arguments.done').length, 2);
   assert.deepEqual(response.tools[0], { ...weather });
   const [asked] = completions.requests;
-  assert.match(asked!.messages[0]!.content, /"name":"weather"/);
+  assert.match(inWords(asked!.messages)[0]!.content, /"name":"weather"/);
   assert.ok(asked!.grammar !== undefined);
 
   text = 'Cold.';
@@ -350,7 +351,7 @@ test('calls of functions are items, streamed and whole, and their results go bac
   }));
   const next = await client.responses.create({ ...fields, input: output, previous_response_id: response.id });
   assert.equal(next.output_text, 'Cold.');
-  const shown = completions.requests[1]!.messages.slice(1);
+  const shown = inWords(completions.requests[1]!.messages).slice(1);
   assert.deepEqual(
     shown.map(({ role }) => role),
     ['user', 'assistant', 'user', 'user'],
@@ -382,7 +383,7 @@ test('text formats and tool choices reach the engine as grammars, or are refused
   assert.ok(completions.requests[0]!.grammar !== undefined);
   assert.deepEqual(body.text.format, format);
   const named = await post(t, { tools: [weather], tool_choice: { type: 'function', name: 'weather' } });
-  assert.match(named.completions.requests[0]!.messages[0]!.content, /Answer with a call/);
+  assert.match(inWords(named.completions.requests[0]!.messages)[0]!.content, /Answer with a call/);
   const cases: [object, string][] = [
     [{ text: { format: { type: 'json_schema', name: 'x' } } }, 'text.format.schema'],
     [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],

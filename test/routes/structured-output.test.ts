@@ -1,6 +1,8 @@
 /** What an answer must look like, and tools, at the HTTP edge over a fake engine, by the official SDK where it has helpers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type OpenAI from 'openai';
+import { inWords } from '../../src/text/tool-messages.ts';
 import { chat, listenEdge, openEdge } from '../support/edge.ts';
 
 const weather = {
@@ -120,9 +122,58 @@ test('a call is told from the text, whole and streamed, by the helpers of the SD
   assert.ok(again!.type === 'function');
   assert.equal(again!.function.name, 'get_weather');
   assert.equal(again!.function.arguments, call.function.arguments);
-  const [system] = completions.requests[0]!.messages;
+  const [system] = inWords(completions.requests[0]!.messages);
   assert.equal(system!.role, 'system');
   assert.match(system!.content, /get_weather.*Weather of a city/);
+});
+
+test('a streamed call tells its index, id and name once, then its arguments in pieces', async (t) => {
+  const { client } = await listenEdge(t, { answer: { rounds: callTokens.map((token) => [token]) } });
+  const stream = await client.chat.completions.create({ ...chat, tools: [weather], stream: true });
+  const deltas: OpenAI.ChatCompletionChunk.Choice.Delta.ToolCall[] = [];
+  for await (const { choices } of stream) deltas.push(...(choices[0]?.delta.tool_calls ?? []));
+  const [first, ...rest] = deltas;
+  assert.equal(first!.index, 0);
+  assert.match(first!.id!, /^call_/);
+  assert.equal(first!.type, 'function');
+  assert.deepEqual(first!.function, { name: 'get_weather', arguments: '' });
+  assert.ok(rest.length > 1);
+  for (const delta of rest) {
+    assert.deepEqual(Object.keys(delta).sort(), ['function', 'index']);
+    assert.deepEqual(Object.keys(delta.function!), ['arguments']);
+  }
+  assert.equal(rest.map((delta) => delta.function!.arguments).join(''), '{"city": "a}\\"b"}');
+});
+
+test('tool_choice and parallel_tool_calls decide what the grammar lets pass', async (t) => {
+  const { app, completions } = await openEdge(t);
+  const time = { ...weather, function: { ...weather.function, name: 'get_time' } };
+  const both = { tools: [weather, time] };
+  const named = (name: string) => ({ type: 'function', function: { name } });
+  const allowed = (mode: string) => ({
+    ...both,
+    tool_choice: { type: 'allowed_tools', allowed_tools: { mode, tools: [named('get_time')] } },
+  });
+  const cases: [fields: object, text: boolean, weather: boolean, several: boolean][] = [
+    [both, true, true, true],
+    [{ ...both, tool_choice: 'auto', parallel_tool_calls: false }, true, true, false],
+    [{ ...both, tool_choice: 'required' }, false, true, true],
+    [{ ...both, tool_choice: 'required', parallel_tool_calls: false }, false, true, false],
+    [{ ...both, tool_choice: named('get_time') }, false, false, false],
+    [allowed('auto'), true, false, true],
+    [allowed('required'), false, false, true],
+  ];
+  for (const [fields, text, weather, several] of cases) {
+    const payload = { ...chat, ...fields };
+    const answer = await app.inject({ method: 'POST', url: '/v1/chat/completions', payload });
+    assert.equal(answer.statusCode, 200, answer.payload);
+    const { grammar, messages } = completions.requests.at(-1)!;
+    const what = JSON.stringify(fields);
+    assert.equal(grammar!.ebnf.includes('TagDispatch'), text, what);
+    assert.equal(grammar!.ebnf.includes('get_weather'), weather, what);
+    assert.equal(grammar!.ebnf.includes('"\\u000a<tool_call>"'), several, what);
+    assert.match(inWords(messages)[0]!.content, /get_weather.*\n.*get_time/);
+  }
 });
 
 test('a call cut by max_tokens ends with length and is no call', async (t) => {
@@ -152,7 +203,7 @@ test('calls and their results go back into the prompt, and tool_choice none hide
       { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
     ],
   });
-  assert.deepEqual(completions.requests[0]!.messages.slice(1), [
+  assert.deepEqual(inWords(completions.requests[0]!.messages).slice(1), [
     {
       role: 'assistant',
       content: '<tool_call>\n{"name": "get_weather", "arguments": {"city": "X"}}\n</tool_call>',

@@ -15,7 +15,7 @@ function chatOf(metadata: Metadata) {
 
 const tiny = chatOf(tinyTextMetadata());
 const { start, end } = tinySpecialTokens;
-const user = (content: string) => ({ role: 'user', content });
+const user = (content: string) => ({ role: 'user' as const, content });
 const isTextError = (code: string, message: RegExp) => (error: unknown) =>
   error instanceof TextError && error.code === code && message.test(error.message);
 
