@@ -29,6 +29,8 @@ export interface ClusterModel {
   /** Beside copying; null: none. */
   readonly lm: LocalDraft;
   readonly log: Log;
+  /** Sessions whose rows may share a pass of a worker; left out: as many as a worker takes by itself. */
+  readonly batchSessions?: number;
 }
 
 /** How a gateway differs from that of a measurement of one answer at a time. */
@@ -55,7 +57,7 @@ export async function startCluster(
   shape: LinkShape,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<BenchCluster> {
-  const { model, home, quantisation, kvBytesMax, lm, log } = shared;
+  const { model, home, quantisation, kvBytesMax, lm, log, batchSessions } = shared;
   const clusterKey = randomBytes(32).toString('hex');
   const ranges = splitLayers(modelDims(await readGguf(model.path)), workerCount);
   const workers: WorkerProcess[] = [];
@@ -72,6 +74,7 @@ export async function startCluster(
       const worker = await spawnWorker({
         model: model.entry === null ? model.path : model.name,
         ...{ home, range, quantisation, clusterKey, kvBytesMax, port: 0, logLevel: 'warn', environment },
+        ...(batchSessions === undefined ? {} : { batchSessions }),
         onNote: () => {},
       });
       workers.push(worker);

@@ -10,6 +10,9 @@ import type { Serving } from '../src/serving.ts';
 import { cpuMs } from './cpu-time.ts';
 import { arrivalsMs, type TraceRequest } from './load-trace.ts';
 
+/** A user whose request failed waits so long. */
+const retryMs = 500;
+
 /** Users who ask one after the other, or requests a second. */
 export type Load = { readonly users: number } | { readonly perSecond: number };
 
@@ -23,6 +26,8 @@ export interface LoadAnswer {
   /** Of the commits, from the beginning of the measurement, one for each id, ms. */
   readonly commitsMs: readonly number[];
   readonly finished: boolean;
+  /** What it failed with, in the words of the ring; null for all that were not refused or lost. */
+  readonly failure: string | null;
   /** What the latency model had told of this answer, ms; NaN without one. */
   readonly predictedMs: number;
 }
@@ -64,7 +69,10 @@ export async function drive(options: DriveOptions): Promise<LoadRun> {
     (cpuMs(pids) - cpuBefore) / ((performance.now() - startedMs) * availableParallelism());
   if ('users' in load) {
     const user = async (): Promise<void> => {
-      while (!end.signal.aborted) await ask();
+      while (!end.signal.aborted) {
+        const { failure } = await ask();
+        if (failure !== null) await sleepUntil(performance.now() + retryMs);
+      }
     };
     const users = Array.from({ length: load.users }, user);
     await sleepUntil(startedMs + windowMs);
@@ -85,7 +93,7 @@ export async function drive(options: DriveOptions): Promise<LoadRun> {
   return { answers: all, windowMs, cpuShare };
 }
 
-/** Never rejects: a request that is refused or cancelled is an answer that did not finish. */
+/** Never rejects: a request that fails or is cancelled is an answer that did not finish. */
 async function answerOf(
   { gateway, speculation }: DriveOptions,
   { name, kind, promptIds, maxTokens }: TraceRequest,
@@ -98,6 +106,7 @@ async function answerOf(
   let firstTokenMs = Number.NaN;
   let latencyMs = Number.NaN;
   let finished = false;
+  let failure: string | null = null;
   const predictedMs = Number.NaN;
   try {
     const { events } = await gateway.completions.start({
@@ -120,9 +129,9 @@ async function answerOf(
       }
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) failure = error instanceof Error ? error.message : String(error);
   }
-  return { name, kind, firstTokenMs, latencyMs, ids, commitsMs, finished, predictedMs };
+  return { name, kind, firstTokenMs, latencyMs, ids, commitsMs, finished, failure, predictedMs };
 }
 
 async function sleepUntil(atMs: number): Promise<void> {

@@ -1,7 +1,8 @@
 /** One measurement under load as a line of figures, and what must be equal between all of them. Pure. */
 import type { LoadAnswer, LoadRun } from './load-drive.ts';
+import { meanTokensMax } from './load-trace.ts';
 import { firstDifference } from './mode-runs.ts';
-import { mean, median, quantile, sum } from './statistics.ts';
+import { mean, median, quantile } from './statistics.ts';
 
 /** An answer is good that begins within this and goes on at this pace (at 15 ms a link). */
 export const firstTokenGoodMs = 2000;
@@ -27,6 +28,8 @@ export interface LoadLine {
   readonly t1Ms: number;
   readonly asked: number;
   readonly finished: number;
+  /** With an error. */
+  readonly failed: number;
   /** From the arrival, ms. */
   readonly firstTokenMs: Quantiles;
   /** Behind the first token, ms. */
@@ -71,6 +74,7 @@ export function summariseLoad(
     ...names,
     asked: answers.length,
     finished: finished.length,
+    failed: answers.filter(({ failure }) => failure !== null).length,
     firstTokenMs: quantiles(answers.map(({ firstTokenMs }) => firstTokenMs)),
     perTokenMs: quantiles(answers.map(perToken)),
     latencyMs: quantiles(latencies),
@@ -98,10 +102,10 @@ export function differingAnswers(runs: readonly (readonly LoadAnswer[])[]): stri
   return [...differing];
 }
 
-/** Tokens of an answer of the trace, on average. */
+/** Tokens of an answer of the trace, on average; as many as it may have where none came to its end. */
 export function meanAnswerTokens(runs: readonly LoadRun[]): number {
   const finished = runs.flatMap(({ answers }) => answers.filter((answer) => answer.finished));
-  return sum(finished.map(({ ids }) => ids.length)) / finished.length;
+  return finished.length === 0 ? meanTokensMax : mean(finished.map(({ ids }) => ids.length));
 }
 
 function isGood(answer: LoadAnswer): boolean {

@@ -33,7 +33,11 @@ export function loadText(report: LoadReport, draw: (table: Table) => string): st
 
 function rowOf(line: LoadLine): string[] {
   return [
-    ...[line.setup, line.load, `${line.finished} / ${line.asked}`],
+    ...[
+      line.setup,
+      line.load,
+      `${line.finished} / ${line.asked}${line.failed > 0 ? `, ${line.failed} failed` : ''}`,
+    ],
     ...[cell(line.tokensPerSecond, 1), cell(line.userTokensPerSecond, 1)],
     ...[times(line.firstTokenMs), times(line.perTokenMs), times(line.latencyMs), cell(line.meanLatencyMs)],
     ...[cell(line.goodPerSecond, 2), percent(line.goodShare), percent(line.cpuShare)],

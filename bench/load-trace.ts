@@ -8,6 +8,8 @@ import type { BenchTask } from './mode-runs.ts';
 /** Answers of a word or two, and of a paragraph. */
 const shortAnswerTokens = 24;
 const longAnswerTokens = 96;
+/** Of the trace, on average, if all were as long as they may be. */
+export const meanTokensMax = (shortAnswerTokens + longAnswerTokens) / 2;
 /** A long prompt has other prompts of the set before it, up to so many tokens: a question behind a document. */
 const longPromptTokens = 320;
 

@@ -27,6 +27,8 @@ const answerTokensMax = 96;
 /** Requests that wait at most: more than any measurement asks for. */
 const queuedMax = 10_000;
 
+const echoes = 15;
+
 const spec = speculative('speculative', { drafter: 'auto', rounds: 'auto' });
 
 export interface LoadBenchOptions extends ClusterModel, Publication {
@@ -99,14 +101,18 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
   const usersMost = Math.max(...users);
   let measuredT1Ms = Number.NaN;
 
-  const onCluster = async (measure: (cluster: BenchCluster, at: Measure) => Promise<void>): Promise<void> => {
+  const onCluster = async (
+    batchSessions: number | null,
+    measure: (at: Measure) => Promise<void>,
+  ): Promise<void> => {
     options.print(`starting ${workers} workers behind links of ${t1Ms} ms ...`);
-    const cluster = await startCluster(options, workers, {
+    const model = batchSessions === null ? options : { ...options, batchSessions };
+    const cluster = await startCluster(model, workers, {
       ...{ delayMs: t1Ms, mbit: null, jitterMs: 0, seed: benchSeed },
     });
     try {
-      measuredT1Ms = await cluster.links.measureOneWayMs(15);
-      await measure(cluster, measureOn(cluster));
+      measuredT1Ms = await cluster.links.measureOneWayMs(echoes);
+      await measure(measureOn(cluster));
     } finally {
       await cluster.close();
     }
@@ -148,7 +154,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     };
   };
 
-  await onCluster(async (_, measure) => {
+  await onCluster(null, async (measure) => {
     await measure(plainChain, { users: 1 }, 'plain');
     let most = 0;
     for (const count of users) {
@@ -160,6 +166,9 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     const saturation = most / meanAnswerTokens(runs);
     for (const share of options.rateShares)
       await measure(spec, { perSecond: share * saturation }, 'speculative');
+  });
+  await onCluster(1, async (measure) => {
+    await measure(spec, { users: usersMost }, 'single passes');
   });
   const report = {
     ...{ model: model.name, workers, t1Ms, measuredT1Ms, windowMs, environment, localDrafter, lines },
