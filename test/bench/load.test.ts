@@ -50,6 +50,7 @@ function answer(name: string, ids: readonly number[], arrivedMs: number, finishe
     latencyMs,
     commitsMs,
     finished,
+    failure: null,
     predictedMs: latencyMs,
   };
 }
