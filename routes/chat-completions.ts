@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Completion, CompletionEvent, CompletionService } from '../src/completion.ts';
 import { toGatewayError } from '../src/errors.ts';
 import type { Metrics } from '../src/metrics.ts';
+import type { ChatStore } from '../src/responses/chat-store.ts';
 import type { CallForm } from '../src/text/call-form.ts';
 import type { RatedToken } from '../src/token-logprobs.ts';
 import { type ChoiceEvent, type FinishEvent, followAnswer, quickFailure } from './answer-events.ts';
@@ -41,6 +42,7 @@ import { checkUnserved } from './unserved-parameters.ts';
 
 export interface ChatRoutesOptions {
   readonly completions: CompletionService;
+  readonly chats: ChatStore;
   readonly models: ModelDirectory;
   readonly readiness: () => Readiness;
   readonly metrics: Metrics;
@@ -82,8 +84,9 @@ export async function chatRoutes(app: FastifyInstance, options: ChatRoutesOption
       const head = answerHead(body, findModel(options.models, body.model), options.now());
       const starting = options.completions.start(wanted);
       const events = followAnswer(starting, signal, options);
+      const keep = body.store === true ? keeper(body, options.chats, request) : null;
       const answer = {
-        ...{ head, starting, events, callForm: mayCall(body) ? callForm : null },
+        ...{ head, starting, events, keep, callForm: mayCall(body) ? callForm : null },
         ...answerOptions(body),
       };
       if (body.stream !== true) return await wholeAnswer(answer);
@@ -115,15 +118,46 @@ interface Answer extends AnswerOptions {
   readonly callForm: CallForm | null;
   readonly starting: Promise<Completion>;
   readonly events: AsyncIterable<ChoiceEvent>;
+  /** Stores the whole answer, if that was asked for. */
+  readonly keep: ((completion: ChatCompletionBody) => void) | null;
+}
+
+/** One choice as it comes. */
+interface OpenChoice {
+  readonly reader: ChoiceReader;
+  readonly ids: number[];
+  readonly logprobs: (RatedToken | null)[];
+  end: FinishEvent | null;
+}
+
+function openChoices({ choices, callForm }: Answer): OpenChoice[] {
+  return Array.from({ length: choices }, () => ({
+    reader: new ChoiceReader(callForm),
+    ids: [],
+    logprobs: [],
+    end: null,
+  }));
+}
+
+/** Stored before it is told, so that a client may ask for it at once. A store that fails fails nobody's answer. */
+function keeper(body: ChatRequestBody, chats: ChatStore, request: FastifyRequest) {
+  return (completion: ChatCompletionBody): void => {
+    try {
+      chats.add(request.owner, {
+        id: completion.id,
+        model: completion.model,
+        metadata: body.metadata ?? {},
+        completion: JSON.stringify(completion),
+        messages: JSON.stringify(body.messages),
+      });
+    } catch (err) {
+      request.log.error({ err }, 'a chat was answered, but could not be stored');
+    }
+  };
 }
 
 async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
-  const choices = Array.from({ length: answer.choices }, () => ({
-    reader: new ChoiceReader(answer.callForm),
-    ids: [] as number[],
-    logprobs: [] as (RatedToken | null)[],
-    end: null as FinishEvent | null,
-  }));
+  const choices = openChoices(answer);
   for await (const { index, event } of answer.events) {
     const choice = choices[index]!;
     if (event.type === 'finish') choice.end = event;
@@ -133,14 +167,20 @@ async function wholeAnswer(answer: Answer): Promise<ChatCompletionBody> {
       choice.logprobs.push(...(event.logprobs ?? []));
     }
   }
+  for (const { reader } of choices) reader.flush();
+  return await completed(answer, choices);
+}
+
+/** followAnswer ends only when every choice has its finish event. */
+async function completed(answer: Answer, choices: readonly OpenChoice[]): Promise<ChatCompletionBody> {
   const { promptIds } = await answer.starting;
-  // followAnswer ends only when every choice has its finish event.
   const complete = choices.map(({ end, reader, ids, logprobs }) => {
-    reader.flush();
     const { text, calls, endsWithCalls } = reader;
     return { ...{ text, calls, endsWithCalls, ids, end: end! }, ...(answer.withLogprobs && { logprobs }) };
   });
-  return chatCompletion(answer.head, promptIds, complete, answer);
+  const completion = chatCompletion(answer.head, promptIds, complete, answer);
+  answer.keep?.(completion);
+  return completion;
 }
 
 interface StreamedAnswer extends Answer {
@@ -157,8 +197,7 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
   const roles = Array.from({ length: answer.choices }, (_, index) =>
     deltaChunk(head, index, { role: 'assistant', content: '' }, answer),
   );
-  const readers = Array.from({ length: answer.choices }, () => new ChoiceReader(answer.callForm));
-  const ends: FinishEvent[] = [];
+  const choices = openChoices(answer);
   try {
     await stream.send(roles);
     let last: ChatChunkBody[] = [];
@@ -167,8 +206,10 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
     for await (const { index, event } of answer.events) {
       if (promptToTell) await stream.send([await promptChunk(answer)]);
       promptToTell = false;
-      const reader = readers[index]!;
+      const { reader, ids, logprobs } = choices[index]!;
       if (event.type === 'text') {
+        if (answer.keep !== null) ids.push(...event.ids);
+        if (answer.keep !== null) logprobs.push(...(event.logprobs ?? []));
         const chunks = event.deltas.flatMap((text, i) => {
           const [first, ...rest] = reader.push(text);
           // A token whose text is held back is told all the same, if tokens were asked for.
@@ -181,14 +222,16 @@ async function streamAnswer(answer: StreamedAnswer): Promise<FastifyReply> {
         if (chunks.length > 0) await stream.send(chunks);
         continue;
       }
-      ends[index] = event;
+      choices[index]!.end = event;
       for (const delta of reader.flush()) await stream.send([deltaChunk(head, index, delta, answer)]);
       const finish = finishChunk(head, index, event, answer, reader.endsWithCalls);
       open -= 1;
       if (open > 0) await stream.send([finish]);
-      else last = answer.withUsage ? [finish, usageChunk(head, ends, answer)] : [finish];
+      else last = [finish];
     }
-    stream.finish(last);
+    if (answer.keep !== null) await completed(answer, choices);
+    const ends = choices.map(({ end }) => end!);
+    stream.finish(answer.withUsage ? [...last, usageChunk(head, ends, answer)] : last);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     answer.metrics.recordError(error.code);

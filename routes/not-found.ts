@@ -5,6 +5,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fastifyPlugin from 'fastify-plugin';
 import { GatewayError } from '../src/errors.ts';
 
+/** What clients ask for most that is not here → why. */
+const notServed: readonly (readonly [string, string])[] = [
+  ['/v1/embeddings', ' Models here answer in text; no model here makes embeddings.'],
+];
+
 export const notFound = fastifyPlugin(
   async (app) => {
     const served = new Map<string, Set<string>>();
@@ -40,7 +45,8 @@ function refuse(
   const all = [...served].map(
     ([url, methods]) => `${[...methods].filter((name) => name !== 'HEAD').join(', ')} ${url}`,
   );
-  return new GatewayError('unknown_url', `Unknown URL: ${asked}. Served are: ${all.join('; ')}.`);
+  const why = notServed.find(([start]) => path.startsWith(start))?.[1] ?? '';
+  return new GatewayError('unknown_url', `Unknown URL: ${asked}.${why} Served are: ${all.join('; ')}.`);
 }
 
 /** In a pattern `:name` stands for one step of the path, and a last `*` for at least one character. */

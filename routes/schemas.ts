@@ -86,8 +86,8 @@ export const ChatRequest = Type.Object(
       'Text that is expected somewhere in the answer; it is drafted from, and never changes the answer.',
     ),
     return_token_ids: optional(Type.Boolean(), 'Extension: adds `prompt_token_ids` and `token_ids`.'),
-    metadata: optional(Metadata, 'Notes of the client. Not stored.'),
-    store: optional(Type.Boolean(), 'Accepted; answers of chats are not stored.'),
+    metadata: optional(Metadata, 'Notes of the client, kept with the answer if that is stored.'),
+    store: optional(Type.Boolean(), 'Keep the answer for later. Default false.'),
     user: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
     safety_identifier: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
     prompt_cache_key: optional(Type.String({ maxLength: identifierCharsMax }), 'Accepted; not used.'),
@@ -188,6 +188,23 @@ const FinishReason = Type.Enum(['stop', 'length', 'tool_calls']);
 const ServiceTier = Type.Optional(Type.Literal('default'));
 const TokenIds = Type.Optional(Type.Array(Type.Integer()));
 
+const ChatChoice = Type.Object(
+  {
+    index: Type.Integer(),
+    message: Type.Object({
+      role: Type.Literal('assistant'),
+      content: Type.Union([Type.String(), Type.Null()]),
+      refusal: Type.Null(),
+      tool_calls: Type.Optional(Type.Array(ToolCall)),
+    }),
+    logprobs: ChatLogprobs,
+    finish_reason: FinishReason,
+    token_ids: TokenIds,
+    metrics: Type.Optional(MetricsBody),
+  },
+  { title: 'ChatChoice', description: 'One of the answers.' },
+);
+
 export const ChatCompletion = Type.Object(
   {
     id: Type.String(),
@@ -195,21 +212,7 @@ export const ChatCompletion = Type.Object(
     created: Type.Integer({ description: 'Seconds since 1970.' }),
     model: Type.String(),
     system_fingerprint: Type.String({ description: 'Changes when a logit of the model may.' }),
-    choices: Type.Array(
-      Type.Object({
-        index: Type.Integer(),
-        message: Type.Object({
-          role: Type.Literal('assistant'),
-          content: Type.Union([Type.String(), Type.Null()]),
-          refusal: Type.Null(),
-          tool_calls: Type.Optional(Type.Array(ToolCall)),
-        }),
-        logprobs: ChatLogprobs,
-        finish_reason: FinishReason,
-        token_ids: TokenIds,
-        metrics: Type.Optional(MetricsBody),
-      }),
-    ),
+    choices: Type.Array(ChatChoice),
     usage: UsageBody,
     service_tier: ServiceTier,
     prompt_token_ids: TokenIds,

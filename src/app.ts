@@ -27,6 +27,7 @@ import { connectionLifetimeMs, responseSocketRoutes } from '../routes/response-s
 import { responseRoutes } from '../routes/responses.ts';
 import { bodyBytesMax } from '../routes/schemas.ts';
 import { type EventStreamLimits, heartbeatIntervalMs, stalledReaderMsMax } from '../routes/sse.ts';
+import { storedChatRoutes } from '../routes/stored-chats.ts';
 import { storedResponseRoutes } from '../routes/stored-responses.ts';
 import { tokenRoutes } from '../routes/tokens.ts';
 import { versionRoutes } from '../routes/version.ts';
@@ -38,6 +39,7 @@ import { meteredCompletions } from './metered-completions.ts';
 import type { Metrics } from './metrics.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import { assembleResponses } from './responses/assembly.ts';
+import { chatsMax, createChatStore } from './responses/chat-store.ts';
 import { isAlive, newId } from './responses/surroundings.ts';
 import type { Config } from './settings.ts';
 import { version } from './version.ts';
@@ -122,7 +124,12 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     corsOrigins: config.corsOrigins,
     lifetimeMs: options.connectionLifetimeMs ?? connectionLifetimeMs,
   });
-  await app.register(chatRoutes, { completions, models, readiness, metrics, limits, now });
+  const chats = createChatStore(options.store.database, {
+    countMax: chatsMax,
+    bytesMax: options.store.bytesMax,
+  });
+  await app.register(chatRoutes, { completions, chats, models, readiness, metrics, limits, now });
+  await app.register(storedChatRoutes, { chats });
   await app.register(responseRoutes, { responses, readOrder, readiness, metrics, limits, newId, now });
   await app.register(storedResponseRoutes, { responses, metrics, limits });
   await app.register(conversationRoutes, { responses, newId, now });

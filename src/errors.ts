@@ -42,6 +42,7 @@ export const gatewayErrorCodes = {
   model_not_found: refusal(404),
   unknown_url: refusal(404),
   /** Stored things, told as if they never were when another owner asks. */
+  completion_not_found: refusal(404),
   response_not_found: refusal(404),
   conversation_not_found: refusal(404),
   item_not_found: refusal(404),

@@ -1,5 +1,5 @@
 /**
- * The file behind stored responses and conversations: SQLite inside the process, one writer at a time, readable after
+ * The file behind stored responses, conversations and chats: SQLite inside the process, one writer at a time, readable after
  * a crash. `user_version` counts the migrations that a file has seen; they only ever grow.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -25,6 +25,11 @@ const migrations = [
      place INTEGER PRIMARY KEY AUTOINCREMENT, conversation_id TEXT NOT NULL, id TEXT NOT NULL, item TEXT NOT NULL,
      UNIQUE (conversation_id, id)
    ) STRICT;`,
+  `CREATE TABLE chats (
+     place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, bytes INTEGER NOT NULL,
+     model TEXT NOT NULL, metadata TEXT NOT NULL, completion TEXT NOT NULL, messages TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX chats_by_place ON chats (owner, place, bytes);`,
 ] as const;
 
 /** A file that cannot be opened, with what to do about it. */

@@ -85,8 +85,29 @@ test('unknown URLs are 404 and name what is served; other methods are 405 with A
   }
   const unknown = await app.inject({ method: 'POST', url: '/v1/files', payload: '<', headers: {} });
   assert.equal(unknown.json().error.code, 'unknown_url');
-  assert.match(unknown.json().error.message, /POST \/v1\/files.*POST \/v1\/chat\/completions/);
-  const method = await app.inject({ method: 'GET', url });
+  assert.match(unknown.json().error.message, /POST \/v1\/files.*POST, GET \/v1\/chat\/completions/);
+  const embeddings = await app.inject({ method: 'POST', url: '/v1/embeddings', payload: { input: 'x' } });
+  assert.match(embeddings.json().error.message, /no model here makes embeddings/);
+  for (const path of [
+    '/v1/files',
+    '/v1/batches',
+    '/v1/audio/speech',
+    '/v1/images/generations',
+    '/v1/realtime',
+  ]) {
+    for (const method of ['GET', 'POST', 'DELETE', 'PUT'] as const) {
+      const answer = await app.inject({ method, url: path });
+      assert.deepEqual(
+        [answer.statusCode, answer.json().error.code],
+        [404, 'unknown_url'],
+        `${method} ${path}`,
+      );
+      assert.equal(answer.headers['x-should-retry'], 'false');
+    }
+  }
+  const head = await app.inject({ method: 'HEAD', url: '/v1/models' });
+  assert.deepEqual([head.statusCode, head.payload], [200, '']);
+  const method = await app.inject({ method: 'GET', url: '/v1/completions' });
   assert.deepEqual([method.statusCode, method.headers['allow']], [405, 'POST']);
   const response = await app.inject({ method: 'PUT', url: '/v1/responses/resp_1' });
   assert.deepEqual([response.statusCode, response.headers['allow']], [405, 'GET, HEAD, DELETE']);

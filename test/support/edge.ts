@@ -1,4 +1,5 @@
 /** The HTTP edge over a fake engine, closed when the test ends; a real socket and the official SDK where asked for. */
+import type { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import OpenAI from 'openai';
@@ -54,6 +55,7 @@ export interface EdgeOptions {
 export interface Edge {
   readonly app: FastifyInstance;
   readonly completions: FakeCompletions;
+  readonly database: DatabaseSync;
 }
 
 export const hello: FakeAnswer = { rounds: [['Hel', 'lo'], [''], [' wörld', '!']] };
@@ -83,7 +85,7 @@ export async function openEdge(t: TestContext, options: EdgeOptions = {}): Promi
     await app.close();
     if (database.isOpen) database.close();
   });
-  return { app, completions };
+  return { app, completions, database };
 }
 
 /** An edge that listens on a free port. */

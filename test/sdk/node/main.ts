@@ -106,6 +106,18 @@ await show('text completions', async () => {
   assert.equal(echoed.choices[0]!.logprobs!.tokens!.join(''), echoed.choices[0]!.text);
 });
 
+await show('a stored chat is read, noted on, listed and deleted', async () => {
+  const { id } = await client.chat.completions.create({ ...greedy, store: true, metadata: { topic: 'sdk' } });
+  assert.equal((await client.chat.completions.retrieve(id)).choices[0]!.message.content, answer);
+  await client.chat.completions.update(id, { metadata: { topic: 'noted' } });
+  const listed: string[] = [];
+  for await (const one of client.chat.completions.list({ metadata: { topic: 'noted' } })) listed.push(one.id);
+  assert.deepEqual(listed, [id]);
+  const [asked] = (await client.chat.completions.messages.list(id)).data;
+  assert.equal(asked!.content, SDK_PROMPT);
+  assert.equal((await client.chat.completions.delete(id)).deleted, true);
+});
+
 await show('models', async () => {
   const ids: string[] = [];
   for await (const { id } of client.models.list()) ids.push(id);
