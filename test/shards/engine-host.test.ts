@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -7,6 +7,7 @@ import type { ForwardPass, ShardEngine } from '../../shards/engine.ts';
 import { startEngineThread } from '../../shards/engine-host.ts';
 import { createLocalEngine, type EngineOptions } from '../../shards/local-engine.ts';
 import { greedy } from '../../shards/sampler.ts';
+import { encodeTokenBytes } from '../../shards/token-bytes-file.ts';
 import { forwardAlone } from '../support/forward-alone.ts';
 import { packRanges } from '../support/shard-chain.ts';
 import { writeTinyGguf } from '../support/tiny-gguf.ts';
@@ -83,4 +84,31 @@ test('startEngineThread keeps the order of calls that were not awaited, and ends
 test('startEngineThread fails when the range cannot be loaded', async () => {
   const options = { ...halves[0]!, onnxPath: join(folder, 'absent.onnx') };
   await assert.rejects(startEngineThread(options), { code: 'engine_failed', message: /absent\.onnx/ });
+});
+
+test('a grammar is compiled beside passes, and one that explodes costs them nothing but the core', async () => {
+  const vocabPath = join(folder, 'vocab.bin');
+  const tokens = Array.from({ length: halves[0]!.dims.vocab }, (_, id) => Uint8Array.of(id & 0xff));
+  await writeFile(vocabPath, encodeTokenBytes(tokens));
+  const [first, last] = await Promise.all([
+    startEngineThread(halves[0]!),
+    startEngineThread({ ...halves[1]!, vocabPath }),
+  ]);
+  await first.open('a', null);
+  await last.open('a', null);
+  await last.openTail('a', tail);
+  const exploding = `root ::= ${Array.from({ length: 400 }, (_, i) => `("${i}" | [^a] [a-z ]{0,90})`).join(' ')}`;
+  let compiling = true;
+  const refused = last.prepareTail({ ...tail, grammar: exploding }).catch((error: unknown) => {
+    compiling = false;
+    return error;
+  });
+  let passes = 0;
+  for (; compiling && passes < 20; passes++) {
+    const { hidden } = await forwardAlone(first, pass);
+    await forwardAlone(last, { ...pass, hidden });
+  }
+  assert.equal(passes, 20, 'passes went on while the grammar was compiled');
+  assert.match(String(await refused), /takes more than \d+ ms to compile/);
+  await Promise.all([first.dispose(), last.dispose()]);
 });
