@@ -8,6 +8,7 @@ import type { Clock } from '../../shards/clock.ts';
 import type { Trace } from '../../shards/grammar-call.ts';
 import type { GrammarAnswer, GrammarThreads } from '../../shards/grammar-threads.ts';
 import type { DraftPlanner } from './chooser.ts';
+import { createCutBelief } from './cut-belief.ts';
 import {
   countOutcome,
   type Draft,
@@ -22,11 +23,12 @@ import {
 /** A draft never waits longer for the grammar: its thread may be compiling another one. */
 const traceMsMax = 20;
 
-/** So many forced tokens are a draft by themselves; fewer go behind what another source guesses. */
+/** So many forced tokens are a draft by themselves where they are mostly right: no model needs to be asked. */
 const enoughTokens = 4;
+const mostlyRight = 0.9;
 
-/** How far a forced token is believed: the text may be cut into other ones. */
-const forcedChance = 0.97;
+/** A draft of forced text goes on while the chance that all of it is right is above this: rows are not free. */
+const reachMin = 0.1;
 
 export interface ForcedDraftsOptions {
   readonly planner: DraftPlanner;
@@ -51,6 +53,7 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
   const counters = newDraftCounters();
   const answers = new Map<string, Promise<GrammarAnswer | null>>();
   const partsOf = new WeakMap<Draft, Parts>();
+  const cuts = createCutBelief();
 
   async function draftOne(request: DraftRequest, answer: GrammarAnswer, signal: AbortSignal): Promise<Draft> {
     const { sequence, ahead, policy } = request;
@@ -62,20 +65,23 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
       draftLength === 'auto' ? draftTokensLimit : draftLength,
     );
     const mayForce = drafter === 'auto' || drafter === 'grammar';
-    const tokensOf = (text: string, guesses: readonly number[]): number[] =>
-      mayForce ? forcedTokens(text, [...sequence.tokens, ...(ahead?.ids ?? []), ...guesses]) : [];
+    const chance = cuts.chance(sequence.id);
+    const tokensOf = (text: string, guesses: readonly number[]): number[] => {
+      if (!mayForce) return [];
+      const tokens = forcedTokens(text, [...sequence.tokens, ...(ahead?.ids ?? []), ...guesses]);
+      return draftLength === 'auto' ? tokens.slice(0, Math.log(reachMin) / Math.log(chance)) : tokens;
+    };
     const join = (guess: Draft | null, kept: number, forced: readonly number[]): Draft => {
-      const draft = joined(guess ?? emptyDraft, kept, forced.slice(0, lengthMax - kept), {
-        offset: ahead?.ids.length ?? 0,
-        draftMs: clock.now() - start,
-      });
+      const told = { chance, offset: ahead?.ids.length ?? 0, draftMs: clock.now() - start };
+      const draft = joined(guess ?? emptyDraft, kept, forced.slice(0, lengthMax - kept), told);
       partsOf.set(draft, { guess, kept });
       return draft;
     };
 
     if (mayForce) {
       const first = tokensOf((await trace(answer, known, [])).forcedFirst, []);
-      if (first.length >= enoughTokens || drafter === 'grammar') return join(null, 0, first);
+      const isEnough = first.length >= enoughTokens && chance >= mostlyRight;
+      if (isEnough || drafter === 'grammar') return join(null, 0, first);
     }
     const guess = planner.draftNow(request) ?? (await planner.draft([request], signal))[0]!;
     // Cutting what was drawn from a law would change the law of the answer.
@@ -84,7 +90,9 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
     const { allowed, forcedFirst, forced } = await trace(answer, known, guesses);
     const alone = tokensOf(forcedFirst, []);
     const behind = tokensOf(forced, guesses.slice(0, allowed));
-    if (alone.length > allowed + behind.length) return join(guess, 0, alone);
+    const asGuessed = chancesOf(guess, allowed, behind.length, chance);
+    // Another source knows how this model cuts its words; the tokeniser only how they should be cut.
+    if (expected(alone.map(() => chance)) > expected(asGuessed)) return join(guess, 0, alone);
     return allowed === guesses.length && behind.length === 0 ? guess : join(guess, allowed, behind);
   }
 
@@ -122,6 +130,7 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
     if (kept < draft.ids.length && verdict.accepted >= kept) {
       const forced = { ...draft, ids: draft.ids.slice(kept), draftMs: kept === 0 ? draft.draftMs : 0 };
       const accepted = verdict.accepted - kept;
+      cuts.observe(sequence.id, accepted, Math.min(forced.ids.length, accepted + 1));
       countOutcome(counters, {
         ...outcome,
         draft: forced,
@@ -174,6 +183,7 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
       planner.close(sequence);
       void answers.get(sequence.id)?.then((answer) => answer?.close());
       answers.delete(sequence.id);
+      cuts.forget(sequence.id);
     },
 
     dispose: () => planner.dispose(),
@@ -185,17 +195,32 @@ function joined(
   guess: Draft,
   kept: number,
   forced: readonly number[],
-  { offset, draftMs }: Pick<Draft, 'offset' | 'draftMs'>,
+  { chance, offset, draftMs }: Pick<Draft, 'offset' | 'draftMs'> & { readonly chance: number },
 ): Draft {
   const ids = Uint32Array.from([...guess.ids.subarray(0, kept), ...forced]);
   if (ids.length === 0) return { ...emptyDraft, draftMs };
-  const believed = guess.chances ?? guess.ids.map(() => 1);
-  const chances = [...Array.from(believed).slice(0, kept), ...forced.map(() => forcedChance)];
+  const chances = chancesOf(guess, kept, forced.length, chance);
   const told = { ids, chances, reach: chances.reduce((reach, chance) => reach * chance, 1), draftMs };
   if (kept === 0) return { ...emptyDraft, ...told, source: 'grammar', offset };
   const confidence =
     guess.confidence && Float32Array.from([...guess.confidence.subarray(0, kept), ...forced.map(() => 1)]);
   return { ...guess, ...told, confidence, fromPrediction: Math.min(guess.fromPrediction, kept) };
+}
+
+/** Per token of a draft the belief that it is right. */
+function chancesOf(guess: Draft, kept: number, forced: number, chance: number): number[] {
+  const believed = guess.chances ?? guess.ids.map(() => 1);
+  return [...Array.from(believed).slice(0, kept), ...Array<number>(forced).fill(chance)];
+}
+
+/** Tokens before the first wrong one. */
+function expected(chances: readonly number[]): number {
+  let [reach, tokens] = [1, 0];
+  for (const chance of chances) {
+    reach *= chance;
+    tokens += reach;
+  }
+  return tokens;
 }
 
 /** The verdict on a guess of which not all was sent, as far as it is known from what was committed. */

@@ -135,9 +135,7 @@ test('the default model answers by schema, the same with and without drafts', as
         const validate = ajv.compile(schema);
         assert.ok(validate(JSON.parse(plain!.text)), `${plain!.text}: ${ajv.errorsText(validate.errors)}`);
       }
-      // The model cuts forced text as its tokeniser does, nearly always.
-      assert.ok(forced!.accepted > 0.7 * forced!.drafted, JSON.stringify(forced));
-      assert.ok(forced!.rounds < plain!.rounds);
+      assert.ok(forced!.rounds < plain!.rounds && auto!.rounds < plain!.rounds, JSON.stringify(auto));
       t.diagnostic(
         `temperature ${temperature}: ${plain!.reason}, rounds ${plain!.rounds} plain, ${forced!.rounds} forced ` +
           `(${forced!.accepted} of ${forced!.drafted}), ${auto!.rounds} auto (${auto!.accepted} of ${auto!.drafted}): ` +
