@@ -89,7 +89,8 @@ for (const stream of streams) {
     // In the background it is not the reader's: it goes on at its own pace.
     if (isBackground) assert.equal(completions.pulled, rounds);
     else assert.ok(completions.pulled < 400, `${completions.pulled} rounds of 100 kB were pulled`);
-    await wait(1.5 * limits.stalledReaderMsMax);
+    // What the log holds fits the buffers of the sockets: such a reader has been told all.
+    if (isBackground) return;
     socket.resume();
     await once(socket, 'close');
   });
