@@ -12,7 +12,7 @@ import { eventually } from './support/eventually.ts';
 import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import {
-  alternateRounds,
+  alternate,
   byCluster,
   describeCase,
   fullProduct,
@@ -66,9 +66,8 @@ async function plainIds(
 test('every drafter, length, prediction, cut, topology and company gives the ids of plain decoding', async (t) => {
   const model = await makeTinyModel(t);
   // A head is trained for one model; the tiny one has none, and real weights are test/model's matter.
-  const cases = alternateRounds(
-    fullProduct({ cache: 'as it is' }).filter(({ drafter }) => drafter !== 'head'),
-  );
+  const candidates = fullProduct({ cache: 'as it is' }).filter(({ drafter }) => drafter !== 'head');
+  const cases = alternate(alternate(candidates, ['rounds', 'preDrafting'], 1), ['together'], 2);
   let plain: Map<string, number[]> | null = null;
   const prompts: number[][] = [];
   let answers = 0;
@@ -96,6 +95,11 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
       await eventually('all sessions are closed', () =>
         running.every(({ sessionCount }) => sessionCount === 0),
       );
+      for (const { counters } of running) {
+        const { frames, passes } = counters;
+        t.diagnostic(`${frames} frames in ${passes} passes`);
+        assert.ok(frames > passes, 'no pass was shared');
+      }
     });
   }
   t.diagnostic(`${answers} answers compared, ${hits} drafts had been prepared`);

@@ -15,7 +15,7 @@ export const dimensions = {
   prediction: ['absent', 'right', 'wrong', 'empty'],
   workers: [1, 2, 3],
   topology: ['chain', 'star'],
-  together: [1, 4],
+  together: [1, 4, 8],
   cache: ['as it is', 'small', 'large'],
 } as const;
 
@@ -83,15 +83,24 @@ function isDistinct({ drafter, draftLength, prediction, rounds, preDrafting }: L
   return drafter === 'ngram' || draftLength === 'auto';
 }
 
-/** Of cases that differ in their rounds and in what is prepared during them alone, one: now this one, now that one. */
-export function alternateRounds(cases: readonly LosslessCase[]): LosslessCase[] {
-  const twins = new Map<string, LosslessCase[]>();
+/**
+ * Fewer cases: of those that differ in the given dimensions alone, `kept`, each group beginning with the next of them, so
+ * that now these stay and now those.
+ */
+export function alternate(
+  cases: readonly LosslessCase[],
+  keys: readonly (keyof LosslessCase)[],
+  kept: number,
+): LosslessCase[] {
+  const groups = new Map<string, LosslessCase[]>();
   for (const value of cases) {
-    const { rounds: _rounds, preDrafting: _preDrafting, ...rest } = value;
+    const rest = Object.entries(value).filter(([key]) => !keys.includes(key as keyof LosslessCase));
     const key = JSON.stringify(rest);
-    twins.set(key, [...(twins.get(key) ?? []), value]);
+    groups.set(key, [...(groups.get(key) ?? []), value]);
   }
-  return [...twins.values()].map((group, i) => group[i % group.length]!);
+  return [...groups.values()].flatMap((group, i) =>
+    Array.from({ length: Math.min(kept, group.length) }, (_, j) => group[(i + j) % group.length]!),
+  );
 }
 
 /** A few cases that hold every pair of values of the given dimensions. */

@@ -50,6 +50,11 @@ export async function runRealLossless(t: TestContext, options: RealLosslessOptio
         const serving = await startProcessCluster(t, { model: options.model, ...cluster, preload });
         const prompts = promptsFor(serving, options.prompts);
         for (const value of group) await runCase(serving, value, prompts, plain);
+        for (const { client } of serving.members.route()) {
+          const { frames, passes } = (await client.status()).load;
+          t.diagnostic(`${frames} frames in ${passes} passes`);
+          if (group.some(({ together }) => together > 1)) assert.ok(frames > passes, 'no pass was shared');
+        }
       },
     );
   }
