@@ -5,6 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError } from '../src/config.ts';
 import { runAdaptiveBench } from './adaptive.ts';
+import { runBatchingBench } from './batching.ts';
 import {
   benchmarksDocument,
   collect,
@@ -36,6 +37,9 @@ interface RingFlags extends SharedFlags {
 const usualDelays = [15];
 /** A prompt takes seconds, and a busy moment of the machine shows. */
 const prefillRepeats = 3;
+/** Passes of each size, for their median. */
+const usualPasses = 25;
+const quickPasses = 7;
 const loadDelays = [0, 15];
 const sweptDelays = [1, 5, 15, 50];
 const sweptLengths = [1, 2, 4, 8, 16];
@@ -132,6 +136,13 @@ withSharedFlags(program.command('prefill'))
     const { t1: t1Ms, workers, prompt: promptTokens, quick } = flags;
     const repeats = quick ? 1 : Math.max(flags.repeat, prefillRepeats);
     await runPrefillBench({ ...(await openShared(flags)), t1Ms, workers, promptTokens, repeats });
+  });
+
+withSharedFlags(program.command('batching'))
+  .description('rows of several sessions one by one and in one pass, and the memory of either form')
+  .action(async (flags: SharedFlags) => {
+    const repeats = flags.quick ? quickPasses : Math.max(flags.repeat, usualPasses);
+    await runBatchingBench({ ...(await openShared(flags)), repeats });
   });
 
 withSharedFlags(program.command('profile'))

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { type AdaptiveReport, adaptiveSections } from './adaptive.ts';
+import { type BatchingReport, batchingSections } from './batching.ts';
 import { type DraftersReport, draftersSections } from './drafters.ts';
 import { goalsSection } from './goals-section.ts';
 import { type ClaimFile, readClaim } from './kept-reports.ts';
@@ -42,6 +43,8 @@ function sectionsOf({ claim, reports }: ClaimFile<unknown>): Section[] {
       return draftersSections(reports as DraftersReport[]);
     case 'load':
       return loadSections(reports as LoadReport[]);
+    case 'batching':
+      return batchingSections(reports as BatchingReport[]);
     case 'prefill':
       return prefillSections(reports as PrefillReport[]);
     default:
