@@ -5,8 +5,8 @@
  * frames of its session unrun: their answer is not wanted any more.
  *
  * A pass may carry short frames of several sessions, one of each, up to passRowsMax rows: company saves the fixed part
- * of a pass and costs the time of its rows. Verify frames and prefill do not share one: a pass costs about two rows
- * besides its rows, so a verify frame would wait for a whole chunk to save the chunk that much.
+ * of a pass and costs the time of its rows. Verify frames and prefill do not share one: a pass costs two to five rows
+ * besides its rows, so a verify frame would wait for a whole chunk to save that much.
  */
 import type { ForwardMessage } from './forward-message.ts';
 import type { WorkerLimits } from './worker-limits.ts';

@@ -49,7 +49,7 @@ export const workerLimits: WorkerLimits = {
   passSessionsMax: 8,
   /** One prefill chunk: whoever comes during a pass waits for no more than that. */
   passRowsMax: 64,
-  /** A usual draft. Of a longer frame company would save a tenth, and it would cost the company its time. */
+  /** A usual draft. Of a longer frame company would save less than a quarter, and cost the company all of its time. */
   sharedRowsMax: 17,
   /** The longest pass of a slow machine, and shorter than a probe's patience. */
   loadWaitMs: 3000,

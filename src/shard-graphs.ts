@@ -1,6 +1,6 @@
 /**
- * Which graphs a worker loads. Sessions that share a pass need the graph of several slots; it runs a single one too, but
- * some 5 % slower than the graph of one. Both together hold the weights twice, since the runtime packs them for each
+ * Which graphs a worker loads. Sessions that share a pass need the graph of several slots; it runs a single one too, up to
+ * a tenth slower than the graph of one. Both together hold the weights twice, since the runtime packs them for each
  * (figures in docs/log.md), so the second is loaded where memory is plentiful alone.
  */
 import type { ShardGraph } from '../shards/executor.ts';
