@@ -195,14 +195,14 @@ class LocalEngine implements ShardEngine {
     return { ids, hidden, cache, ...head };
   }
 
-  /** Those whose masks are made; a grammar that fails has failed its session alone. */
+  /** Those whose masks are on their way, made while the pass runs; a grammar that fails has failed its session alone. */
   async #masked(ready: readonly ReadyPass[], outcomes: PassOutcome[]): Promise<ReadyPass[]> {
     const asked = ready.map(({ pass }) => this.#tails.get(pass.session)?.askMasks(pass));
-    const made = await Promise.allSettled(asked);
+    const answers = await Promise.allSettled(asked);
     return ready.filter(({ pass, index }, i) => {
-      const mask = made[i]!;
-      if (mask.status === 'rejected') outcomes[index] = this.#failed(pass.session, mask.reason);
-      return mask.status === 'fulfilled';
+      const answer = answers[i]!;
+      if (answer.status === 'rejected') outcomes[index] = this.#failed(pass.session, answer.reason);
+      return answer.status === 'fulfilled';
     });
   }
 
