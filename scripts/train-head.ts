@@ -27,7 +27,11 @@ const usage = `Trains a draft head for a model and puts it where the gateway fin
   --home FOLDER    Foretoken's folder (default: FORETOKEN_HOME); the head goes to FOLDER/draft-heads
   --work FOLDER    text, labels and checkpoint (default: FOLDER/draft-heads/NAME.work); run again to go on
   --tokens N       answer tokens to synthesise (default 1000000: about two hours of two cores for 135 M parameters)
-  --passes N       passes over the text (default 2)
+  --text FOLDER    an earlier --work whose text is trained on as well; may be given several times
+  --from HEAD.json a finished head of this model that goes on learning (default: begin with layers of the target)
+  --shares LIST    of the kinds of requests (default: function=0.18,code=0.22,math=0.3,general=0.3)
+  --passes N       passes over the text, fractions too (default 2)
+  --processes N    that train side by side and average their weights (default 1; on a CPU one for each core is faster)
   --batch N        sequences that are written side by side (default 224; more on a GPU)
   --seed N         of text and training (default 1)
   --python PATH    an interpreter with training/requirements.txt installed (default python3)
@@ -47,8 +51,12 @@ const { values } = parseArgs({
       default: loadConfig().home,
     },
     work: { type: 'string' },
+    text: { type: 'string', multiple: true, default: [] },
+    from: { type: 'string' },
     tokens: { type: 'string', default: '1000000' },
+    shares: { type: 'string' },
     passes: { type: 'string', default: '2' },
+    processes: { type: 'string', default: '1' },
     batch: { type: 'string', default: '224' },
     seed: { type: 'string', default: '1' },
     python: { type: 'string', default: 'python3' },
@@ -116,7 +124,9 @@ async function writeInputs(work: string, modelPath: string, seedCount: number): 
   const template = createChatTemplate(file.metadata, tokenizer);
   const chat = chatFormat((text) => template.render([{ role: 'user', content: text }]), tokenizer);
   const seeds: string[] = [];
-  await python([join(trainingDirectory, 'prompts.py'), String(seedCount), values.seed], (line) => {
+  const shares = values.shares === undefined ? [] : [values.shares];
+  const prompts = [join(trainingDirectory, 'prompts.py'), String(seedCount), values.seed, ...shares];
+  await python(prompts, (line) => {
     const { kind, text, complete } = JSON.parse(line) as { kind: string; text: string; complete: boolean };
     seeds.push(JSON.stringify({ kind, complete, ids: text === '' ? [] : tokenizer.encodeText(text) }));
   });
@@ -137,18 +147,24 @@ async function main(): Promise<void> {
     if (!values.help) process.exitCode = 1;
     return;
   }
-  const { model, tokens, passes, batch, seed, device } = values;
+  const { model, text, from, tokens, passes, seed, device, processes } = values;
   const name = basename(model).replace(/\.gguf$/i, '');
   const heads = ownHeadsDirectory(values.home);
   const work = values.work ?? join(heads, `${name}.work`);
   await requirePackages();
-  // An answer has 150 tokens on average and every fifth turn is dropped; seeds may repeat, their continuations do not.
-  await writeInputs(work, model, Math.max(Number(batch), Math.ceil(Number(tokens) / 100)));
+  // An answer has 150 tokens on average and every fifth turn is dropped. Two waves at least: the last is held out.
+  const batch = Math.max(1, Math.min(Number(values.batch), Math.ceil(Number(tokens) / 200)));
+  // Seeds may repeat, their continuations do not.
+  await writeInputs(work, model, Math.max(batch, Math.ceil(Number(tokens) / 100)));
   const common = ['--model', model, '--work', work];
   const onDevice = [...common, '--device', device];
-  await step('synthesise.py', [...onDevice, '--tokens', tokens, '--batch', batch, '--seed', seed]);
-  await step('label.py', onDevice);
-  await step('train.py', [...onDevice, '--passes', passes, '--seed', seed]);
+  await step('synthesise.py', [...onDevice, '--tokens', tokens, '--batch', String(batch), '--seed', seed]);
+  for (const folder of [work, ...text])
+    await step('label.py', ['--model', model, '--work', folder, '--device', device]);
+  const more = text.flatMap((folder) => ['--text', folder]);
+  const start = from === undefined ? [] : ['--from', from];
+  const effort = ['--passes', passes, '--processes', processes, '--seed', seed];
+  await step('train.py', [...onDevice, ...more, ...start, ...effort]);
   const out = join(heads, name);
   await step('export.py', [...common, '--name', name, '--sha256', await fileSum(model), '--out', out]);
   await step('evaluate.py', [...onDevice, '--head', `${out}.json`]);

@@ -1,7 +1,8 @@
 """Files of synthetic text and of what the target says about it.
 
 text/wave-NNNN.npz    ids (all sequences joined), offsets [n + 1], answer_start [n], temperature [n], kind [n]
-labels/wave-NNNN.npz  top_ids, top_logprobs [tokens, 16]: the target's likeliest tokens after each token; features [tokens, H] if asked
+labels/wave-NNNN.npz  top_ids, top_logprobs [tokens, 16]: the target's likeliest tokens after each token, -inf where nobody asked it;
+                      features [tokens, H] if they are wanted
 """
 
 import os
@@ -44,6 +45,18 @@ def save_text(path, sequences):
     )
 
 
+def save_labels(path, sequences):
+    names = [name for name in ("top_ids", "top_logprobs", "features") if getattr(sequences[0], name) is not None]
+    save_atomically(path, **{name: np.concatenate([getattr(s, name) for s in sequences]) for name in names})
+
+
+def has_labels(path, features):
+    if not path.exists():
+        return False
+    with np.load(path) as data:
+        return not features or "features" in data.files
+
+
 def load_text(path):
     with np.load(path) as data:
         offsets = data["offsets"].astype(np.int64)
@@ -55,8 +68,15 @@ def load_text(path):
 
 
 def load_labelled(text_path, labels_path):
-    """The text with the target's words about it."""
+    """The text with the target's words about it; where there are none, each token is taken to be followed by the text's next alone."""
     sequences = load_text(text_path)
+    if not labels_path.exists():
+        for sequence in sequences:
+            sequence.top_ids = np.zeros((len(sequence.ids), TOP), np.int32)
+            sequence.top_ids[:-1, 0] = sequence.ids[1:]
+            sequence.top_logprobs = np.full(sequence.top_ids.shape, -np.inf, np.float16)
+            sequence.top_logprobs[:-1, 0] = 0
+        return sequences
     with np.load(labels_path) as data:
         labels = {name: data[name] for name in data.files}
     at = 0

@@ -18,31 +18,12 @@ import torch.nn.functional as F
 
 from compute import pick_device, pick_dtype
 from corpus import load_text, waves
-from head import MATRICES, Head
-from head_file import dequantise, read_head
+from head_weights import load_head
 from target import Gguf
 
 POSITIONS = 8
 LENGTHS = (2, 4, 8)
 LOOKUP_TOKENS = (8, 2)
-
-
-def load_head(gguf, manifest_path, device, dtype):
-    """-> (head with the stored weights, scored ids)."""
-    manifest, tensors = read_head(manifest_path)
-    head = Head(gguf, manifest["layers"], manifest["bridgeBefore"], dtype=dtype)
-    linears = {f"layers.{i}.{m}": f"layers.{i}.{m}" for i in range(len(head.layers)) for m in MATRICES}
-    linears["bridge_linear"] = "bridge.linear"
-    vectors = {f"layers.{i}.{n}": f"layers.{i}.{n}" for i in range(len(head.layers)) for n in ("input_norm", "post_norm")}
-    vectors |= {"bridge_norm": "bridge.norm", "bridge_bias": "bridge.bias", "norm": "norm"}
-    parameters = dict(head.named_parameters())
-    with torch.no_grad():
-        for parameter, name in linears.items():
-            values = dequantise(tensors[f"{name}.codes"], tensors[f"{name}.scales"])
-            parameters[parameter].copy_(torch.from_numpy(values))
-        for parameter, name in vectors.items():
-            parameters[parameter].copy_(torch.from_numpy(tensors[name].astype(np.float32)))
-    return head.to(device), torch.from_numpy(tensors["ids"].astype(np.int64)).to(device)
 
 
 @torch.no_grad()

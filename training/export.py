@@ -9,32 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from corpus import answer_tokens, load_text, waves
-from head import MATRICES
-from head_file import BLOCK, quantise, write_head
+from head_file import BLOCK, write_head
+from head_weights import head_tensors
 from target import Gguf
-
-
-def head_tensors(weights, layers):
-    """Parameters of a checkpoint -> arrays of a head file."""
-    tensors = {}
-
-    def vector(name, parameter):
-        tensors[name] = weights[parameter].numpy().astype(np.float16)
-
-    def matrix(name, parameter):
-        tensors[f"{name}.codes"], tensors[f"{name}.scales"] = quantise(weights[parameter].numpy())
-
-    for layer in range(layers):
-        for norm in ("input_norm", "post_norm"):
-            vector(f"layers.{layer}.{norm}", f"layers.{layer}.{norm}")
-        for linear in MATRICES:
-            matrix(f"layers.{layer}.{linear}", f"layers.{layer}.{linear}")
-    vector("bridge.norm", "bridge_norm")
-    vector("bridge.bias", "bridge_bias")
-    matrix("bridge.linear", "bridge_linear")
-    vector("norm", "norm")
-    return tensors
 
 
 def main():
@@ -54,7 +31,6 @@ def main():
         raise SystemExit(f"widths must be multiples of {BLOCK}: hidden {dims.hidden}, ffn {dims.ffn}")
     tensors = head_tensors(state["weights"], len(config["layers"]))
     tensors["ids"] = state["ids"].numpy().astype(np.int32)
-    text = [s for path in waves(args.work / "text") for s in load_text(path)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_head(
         args.out,
@@ -74,12 +50,12 @@ def main():
             "draftVocab": len(tensors["ids"]),
             "training": {
                 "recipe": "training/README.md",
-                "textSequences": len(text),
-                "textAnswerTokens": answer_tokens(text),
+                "text": state["text"],
                 "answerTokensSeen": counters["tokens"],
                 "steps": counters["step"],
                 "seconds": round(counters["seconds"]),
                 "seed": counters["seed"],
+                **({} if state["origin"] is None else {"from": state["origin"]}),
             },
         },
     )

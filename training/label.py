@@ -1,4 +1,5 @@
-"""What the target says about the text: its 16 likeliest tokens after every token, and with --features its final hidden states.
+"""What the target says about text that was written without labels: its 16 likeliest tokens after every row that an answer token
+follows, and with --features its final hidden states.
 
     python label.py --model FILE.gguf --work DIRECTORY [--features]
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from compute import pick_device, pick_dtype
-from corpus import TOP, load_text, save_atomically, waves
+from corpus import TOP, has_labels, load_text, save_labels, waves
 from target import Gguf, Target
 
 BATCH_TOKENS = 2048
@@ -32,8 +33,7 @@ def batches(sequences):
 
 @torch.no_grad()
 def label(target, sequences, features):
-    """-> arrays over all tokens of all sequences in order."""
-    labelled = [None] * len(sequences)
+    """Gives every sequence its labels."""
     for batch in batches(sequences):
         width = max(len(sequences[i].ids) for i in batch)
         ids = torch.zeros(len(batch), width, dtype=torch.long)
@@ -41,15 +41,16 @@ def label(target, sequences, features):
             ids[row, : len(sequences[i].ids)] = torch.from_numpy(sequences[i].ids)
         hidden = target.forward(ids.to(target.device))
         for row, i in enumerate(batch):
-            own = hidden[row, : len(sequences[i].ids)]
-            logits = target.logits(own)
+            sequence = sequences[i]
+            start, end = sequence.answer_start - 1, len(sequence.ids)
+            logits = target.logits(hidden[row, start:end])
             values, top = logits.topk(min(TOP, logits.shape[-1]))
-            chances = values - logits.logsumexp(-1, keepdim=True)
-            kept = {"top_ids": top.int(), "top_logprobs": chances.half()}
+            sequence.top_ids = np.zeros((end, values.shape[-1]), np.int32)
+            sequence.top_ids[start:] = top.int().cpu()
+            sequence.top_logprobs = np.full(sequence.top_ids.shape, -np.inf, np.float16)
+            sequence.top_logprobs[start:] = (values - logits.logsumexp(-1, keepdim=True)).half().cpu()
             if features:
-                kept["features"] = own.half()
-            labelled[i] = {name: tensor.cpu().numpy() for name, tensor in kept.items()}
-    return {name: np.concatenate([entry[name] for entry in labelled]) for name in labelled[0]}
+                sequence.features = hidden[row, :end].half().cpu().numpy()
 
 
 def main():
@@ -59,14 +60,18 @@ def main():
     parser.add_argument("--features", action="store_true")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
+    files = [(path, args.work / "labels" / path.name) for path in waves(args.work / "text")]
+    missing = [(text, labels) for text, labels in files if not has_labels(labels, args.features)]
+    print(f"{len(files) - len(missing)} of {len(files)} waves have labels", flush=True)
+    if not missing:
+        return
     device = pick_device(args.device)
     target = Target(Gguf(args.model), pick_dtype(device), device)
-    texts = waves(args.work / "text")
-    for number, path in enumerate(texts, 1):
-        labels = args.work / "labels" / path.name
-        if not labels.exists():
-            save_atomically(labels, **label(target, load_text(path), args.features))
-        print(f"labels {number} of {len(texts)}", flush=True)
+    for number, (text, labels) in enumerate(missing, 1):
+        sequences = load_text(text)
+        label(target, sequences, args.features)
+        save_labels(labels, sequences)
+        print(f"labels {number} of {len(missing)}", flush=True)
 
 
 if __name__ == "__main__":

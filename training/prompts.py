@@ -1,7 +1,7 @@
 """Seeds for self-synthesis: openers of user turns, which the target itself goes on writing, and whole requests made from signature and
 docstring of functions of the Python standard library (PSF licence). No benchmark's text is among them.
 
-    python prompts.py COUNT SEED        one JSON object a line: {"kind", "text", "complete"}
+    python prompts.py COUNT SEED [KIND=SHARE,...]        one JSON object a line: {"kind", "text", "complete"}
 """
 
 import ast
@@ -75,12 +75,20 @@ def library_functions():
     return sorted(found)
 
 
-def seeds(count, seed):
-    """Yields {"kind", "text", "complete"}; the same for the same count, seed and Python version."""
+def parse_shares(text):
+    """Kinds that are left out get nothing."""
+    shares = {kind: float(share) for kind, share in (part.split("=") for part in text.split(","))}
+    if not shares.keys() <= SHARES.keys():
+        raise SystemExit(f"shares are of {', '.join(SHARES)}, as in function=0.5,math=0.5; not {text}")
+    return shares
+
+
+def seeds(count, seed, shares):
+    """Yields {"kind", "text", "complete"}; the same for the same arguments and Python version."""
     random_source = random.Random(seed)
     functions = library_functions()
     random_source.shuffle(functions)
-    kinds, weights = list(SHARES), list(SHARES.values())
+    kinds, weights = list(shares), list(shares.values())
     for index in range(count):
         kind = random_source.choices(kinds, weights)[0]
         if kind == "function":
@@ -95,5 +103,6 @@ def seeds(count, seed):
 
 
 if __name__ == "__main__":
-    for seed_line in seeds(int(sys.argv[1]), int(sys.argv[2])):
+    given = parse_shares(sys.argv[3]) if len(sys.argv) > 3 else SHARES
+    for seed_line in seeds(int(sys.argv[1]), int(sys.argv[2]), given):
         print(json.dumps(seed_line))

@@ -4,8 +4,9 @@
 
 A wave of `batch` sequences advances in lock step behind the shared start of the chat. User turns are sampled (T = 1, top 40); answers are
 greedy for 60 % and sampled at T = 0.6 for the rest. Turns without an end are dropped, answers are cut where they begin to loop.
-Reads DIRECTORY/chat.json and seeds.jsonl (made by scripts/train-head.ts); writes text/wave-NNNN.npz. A wave is a function of
-seed and number, so a run that was stopped goes on with the next missing one. Idea: Magpie, arXiv 2406.08464.
+Reads DIRECTORY/chat.json and seeds.jsonl (made by scripts/train-head.ts); writes text/wave-NNNN.npz and, since the answer's probabilities
+are at hand here, labels/wave-NNNN.npz. A wave is a function of seed and number, so a run that was stopped goes on with the next missing
+one. Idea: Magpie, arXiv 2406.08464.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from compute import pick_device, pick_dtype
-from corpus import Sequence, answer_tokens, load_text, save_text
+from corpus import TOP, Sequence, answer_tokens, load_text, save_labels, save_text
 from target import Gguf, Target
 
 POSITIONS = 352
@@ -53,9 +54,13 @@ class Writer:
         self.written = 0
         self.state = "writing"
 
+    @property
+    def answers(self):
+        """Does the next token belong to the answer?"""
+        return self.state == "writing" and self.answer_start is not None and len(self.ids) >= self.answer_start
+
     def next_temperature(self):
-        in_answer = self.answer_start is not None and len(self.ids) >= self.answer_start
-        return self.temperature if in_answer else 1.0
+        return self.temperature if self.answers else 1.0
 
     def take(self, proposed):
         """Appends the forced token, or the proposed one."""
@@ -80,43 +85,55 @@ class Writer:
         elif token in self.chat["special"] or self.written > USER_TOKENS_MAX:
             self.state = "dropped"
 
-    def sequence(self):
-        """What there is of it, or None if that is too little."""
+    def sequence(self, top_ids, top_logprobs):
+        """What there is of it, with the labels of its rows, or None if that is too little."""
         if self.state == "dropped" or self.answer_start is None:
             return None
         ids = self.ids if self.state == "done" else self.ids[: loop_start(self.ids)]
         if len(ids) - self.answer_start < ANSWER_TOKENS_MIN:
             return None
-        return Sequence(np.array(ids), self.answer_start, self.temperature, self.kind)
+        n = len(ids)
+        return Sequence(np.array(ids), self.answer_start, self.temperature, self.kind, top_ids[:n], top_logprobs[:n])
 
 
 def write_wave(target, chat, seeds, random_source, generator):
     writers = [Writer(seed, chat, random_source) for seed in seeds]
-    live, past = list(writers), len(chat["prefix"])
+    live, past = list(range(len(writers))), len(chat["prefix"])
+    # Rows outside answers stay without labels: no token has a probability there.
+    top_ids = np.zeros((len(writers), POSITIONS, TOP), np.int32)
+    top_logprobs = np.full((len(writers), POSITIONS, TOP), -np.inf, np.float16)
     cache = target.cache(len(live), POSITIONS)
     prefix = torch.tensor([chat["prefix"]] * len(live), device=target.device)
     hidden = target.forward(prefix, cache)[:, -1:]
     while past < POSITIONS and len(live) > len(writers) * STRAGGLERS:
-        values, ids = target.logits(hidden)[:, -1].topk(TOP_K)
-        heat = torch.tensor([w.next_temperature() for w in live], device=target.device)[:, None]
+        logits = target.logits(hidden)[:, -1]
+        values, ids = logits.topk(min(TOP_K, logits.shape[-1]))
+        answering = [row for row, number in enumerate(live) if writers[number].answers]
+        labelled = [live[row] for row in answering]
+        top_ids[labelled, past - 1] = ids[answering, :TOP].int().cpu()
+        total = logits[answering].logsumexp(-1, keepdim=True)
+        top_logprobs[labelled, past - 1] = (values[answering, :TOP] - total).half().cpu()
+        heat = torch.tensor([writers[number].next_temperature() for number in live], device=target.device)[:, None]
         chances = (values / heat.clamp_min(0.05)).softmax(-1)
         drawn = ids.gather(1, torch.multinomial(chances, 1, generator=generator))
         proposed = torch.where(heat == 0, ids[:, :1], drawn)[:, 0].tolist()
-        for writer, token in zip(live, proposed):
-            if writer.state == "writing":
-                writer.take(token)
-        kept = [i for i, writer in enumerate(live) if writer.state == "writing"]
+        for number, token in zip(live, proposed):
+            if writers[number].state == "writing":
+                writers[number].take(token)
+        kept = [row for row, number in enumerate(live) if writers[number].state == "writing"]
         if not kept:
             break
         # Finished sequences ride along until enough of them make a smaller batch worth the copy.
         if len(kept) < 0.85 * len(live):
             index = torch.tensor(kept, device=target.device)
-            cache = [[rows[index] for rows in layer] for layer in cache]
-            live = [live[i] for i in kept]
-        last = torch.tensor([[w.ids[-1]] for w in live], device=target.device)
+            for layer in cache:
+                layer[:] = [rows[index] for rows in layer]
+            live = [live[row] for row in kept]
+        last = torch.tensor([[writers[number].ids[-1]] for number in live], device=target.device)
         hidden = target.forward(last, cache, past)
         past += 1
-    return [s for s in (writer.sequence() for writer in writers) if s is not None]
+    written = [writer.sequence(*labels) for writer, *labels in zip(writers, top_ids, top_logprobs)]
+    return [sequence for sequence in written if sequence is not None]
 
 
 def main():
@@ -143,6 +160,7 @@ def main():
             chosen = [seeds[(number * args.batch + i) % len(seeds)] for i in range(args.batch)]
             with torch.no_grad():
                 sequences = write_wave(target, chat, chosen, random_source, generator)
+            save_labels(args.work / "labels" / path.name, sequences)
             save_text(path, sequences)
         total, number = total + answer_tokens(sequences), number + 1
         print(f"wave {number}: {total} of {args.tokens} answer tokens", flush=True)
