@@ -80,3 +80,35 @@ test('every kind of structured output holds, greedy and sampled, with and withou
     assert.ok(ended > 0, `no answer of ${name} ended`);
   }
 });
+
+test('a grammar that would explode, or is none, is refused in bounded time, and the ring never hears of it', async (t) => {
+  const { serving, workers } = await startTinyCluster(t, await makeTinyModel(t), {
+    workers: 1,
+    topology: 'chain',
+  });
+  const param = 'structured_outputs.grammar';
+  const start = (ebnf: string) =>
+    serving.completions.start({
+      messages: [{ role: 'user', content: 'Say something.' }],
+      grammar: { ebnf, param },
+      ...{ temperature: 0, topP: 1, topK: 0, minP: 0, seed: 1n, maxTokens: 5, stop: [], prediction: null },
+      speculation: { drafter: 'auto', draftLength: 'auto' },
+      ...{ owner: 'test', signal: new AbortController().signal },
+    });
+  const words = Array.from({ length: 2000 }, (_, i) => `("${i}" | [^a] [a-z ]{0,90})`);
+  const cases: [ebnf: string, message: RegExp][] = [
+    [`root ::= ${words.join(' ')}`, /takes more than 4000 ms to compile/],
+    ['root ::= missing', /"missing" is not defined/],
+  ];
+  for (const [ebnf, message] of cases) {
+    const began = performance.now();
+    await assert.rejects(start(ebnf), { code: 'invalid_request', param, message });
+    assert.ok(performance.now() - began < 30_000);
+  }
+  assert.equal(workers[0]!.sessionCount, 0);
+  assert.equal(serving.scheduler.load().running, 0);
+  const { events } = await start('root ::= "x"');
+  let text = '';
+  for await (const event of events) if (event.type === 'text') text += event.deltas.join('');
+  assert.equal(text, 'x');
+});
