@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import Ajv from 'ajv/dist/2020.js';
+import { Value } from 'typebox/value';
 import { parse } from 'yaml';
 import { finishDocument } from '../../routes/api-document.ts';
+import { ErrorBody } from '../../routes/schemas.ts';
 import { openapiYaml } from '../../scripts/openapi.ts';
 import { openEdge } from '../support/edge.ts';
 
@@ -59,6 +61,35 @@ test('every route that is served is documented, and nothing else', async (t) => 
     return `${method.toUpperCase()} ${path}`;
   });
   assert.deepEqual(documented.sort(), served.sort());
+});
+
+test('every operation answers whatever comes with a request id, its time, and errors in their shape', async (t) => {
+  const { app } = await openEdge(t);
+  let failures = 0;
+  for (const { url, method } of operations) {
+    const path = url.replaceAll(/\{\w+\}/g, 'nobody');
+    for (const payload of method === 'post' ? ['{}', '{', '[1]'] : [undefined]) {
+      const answer = await app.inject({
+        method: method.toUpperCase() as 'GET' | 'POST' | 'DELETE',
+        url: path,
+        headers: {
+          'x-request-id': 'mine-1',
+          ...(payload !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(payload !== undefined && { payload }),
+      });
+      const what = `${method} ${path} ${payload}: ${answer.statusCode}`;
+      assert.ok(answer.statusCode < 500, what);
+      assert.equal(answer.headers['x-request-id'], 'mine-1', what);
+      assert.match(String(answer.headers['openai-processing-ms']), /^\d+$/, what);
+      if (answer.statusCode < 400) continue;
+      failures += 1;
+      assert.ok(Value.Check(ErrorBody, answer.json()), what);
+      assert.match(String(answer.headers['content-type']), /^application\/json/, what);
+      assert.equal(answer.headers['x-should-retry'], 'false', what);
+    }
+  }
+  assert.ok(failures > 40, `${failures} errors`);
 });
 
 test('every operation has an id of its own, a summary, one tag that is described, and says what it needs', () => {
