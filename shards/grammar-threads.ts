@@ -117,6 +117,7 @@ class Answer implements GrammarAnswer {
   #at: Attachment;
   /** As the thread was told. */
   #path: readonly number[] = [];
+  #rows: MaskRows | null = null;
   #closed = false;
 
   constructor(first: Attachment, vocab: number, attachAnew: () => Promise<Attachment>) {
@@ -127,7 +128,8 @@ class Answer implements GrammarAnswer {
 
   async masks(known: readonly number[], guesses: readonly number[]): Promise<MaskRows> {
     const { thread, answer } = await this.#attached();
-    const rows = MaskRows.create(guesses.length + 1, this.#vocab);
+    const rows = MaskRows.create(guesses.length + 1, this.#vocab, thread.delayMs);
+    this.#rows = rows;
     thread.writeMasks(answer, this.#change(known, guesses), rows);
     return rows;
   }
@@ -141,7 +143,9 @@ class Answer implements GrammarAnswer {
 
   close(): void {
     this.#closed = true;
-    this.#at.thread.close(this.#at.answer);
+    // A thread that is stuck in this grammar is of no use to the others in it.
+    if (this.#rows?.late === true) void this.#at.thread.end('a grammar was out of hand');
+    else this.#at.thread.close(this.#at.answer);
   }
 
   async #attached(): Promise<Attachment> {
@@ -210,6 +214,11 @@ class GrammarThread {
   /** Answers that are under way here, and grammars that are being compiled. */
   get users(): number {
     return this.#answers.size + this.#compiling;
+  }
+
+  /** Longest time until what is asked now is begun with, ms. */
+  get delayMs(): number {
+    return this.#compiling * this.#options.compileMsMax;
   }
 
   async compile(ebnf: string): Promise<void> {

@@ -230,6 +230,8 @@ class LocalEngine implements ShardEngine {
   /** What the session's cache holds is not known any more. */
   #failed(session: string, cause: unknown): PassOutcome {
     this.#forget(session);
+    // Another worker would take as long over this session's grammar.
+    if (cause instanceof ShardError && cause.code === 'deadline') return { error: cause };
     return { error: new ShardError('engine_failed', `the pass failed: ${reason(cause)}`, { cause }) };
   }
 

@@ -11,33 +11,46 @@ const stoppedAt = 1;
 const failedAt = 2;
 const controlWords = 3;
 
-/** A grammar that takes so long over one row is out of hand: ambiguous ones grow with the cube of the text. */
-const rowMsMax = 10_000;
+/**
+ * A row is made in 18 ms at most with 49,152 tokens. A grammar that takes so long over one is out of hand: what ambiguous
+ * ones take grows with the cube of the text, and the engine waits.
+ */
+const rowMsMax = 2000;
 
 export class MaskRows {
   readonly memory: SharedArrayBuffer;
   readonly #control: Int32Array;
   readonly #words: number;
+  readonly #waitMsMax: number;
+  #late = false;
 
-  private constructor(memory: SharedArrayBuffer, vocab: number) {
+  private constructor(memory: SharedArrayBuffer, vocab: number, waitMsMax: number) {
     this.memory = memory;
+    this.#waitMsMax = waitMsMax;
     this.#control = new Int32Array(memory, 0, controlWords);
     this.#words = (vocab + 31) >> 5;
   }
 
-  static create(rows: number, vocab: number): MaskRows {
+  /** `delayMs`: what the thread that makes them may be busy with before. */
+  static create(rows: number, vocab: number, delayMs: number): MaskRows {
     const wordsPerRow = 1 + ((vocab + 31) >> 5);
-    return new MaskRows(new SharedArrayBuffer(4 * (controlWords + rows * wordsPerRow)), vocab);
+    const memory = new SharedArrayBuffer(4 * (controlWords + rows * wordsPerRow));
+    return new MaskRows(memory, vocab, delayMs + rowMsMax);
   }
 
   /** The same rows in another thread. */
   static over(memory: SharedArrayBuffer, vocab: number): MaskRows {
-    return new MaskRows(memory, vocab);
+    return new MaskRows(memory, vocab, rowMsMax);
   }
 
   /** Does anybody wait for the next row? */
   get wanted(): boolean {
     return Atomics.load(this.#control, stoppedAt) === 0;
+  }
+
+  /** Was a row waited for in vain? The thread is still busy with it then. */
+  get late(): boolean {
+    return this.#late;
   }
 
   /** Rows come in order. `mask` null: nothing of the grammar may follow. */
@@ -55,14 +68,19 @@ export class MaskRows {
     Atomics.notify(this.#control, readyAt);
   }
 
-  /** Blocks until the row is there: a view, or null behind the end of the grammar. Throws engine_failed. */
+  /** Blocks until the row is there: a view, or null behind the end of the grammar. Throws engine_failed, deadline. */
   read(row: number): Int32Array | null {
     const control = this.#control;
     for (let ready = Atomics.load(control, readyAt); ready <= row; ready = Atomics.load(control, readyAt)) {
       if (Atomics.load(control, failedAt) !== 0)
         throw new ShardError('engine_failed', 'the grammar was lost; send the request again');
-      if (Atomics.wait(control, readyAt, ready, rowMsMax) === 'timed-out')
-        throw new ShardError('engine_failed', `the grammar takes more than ${rowMsMax} ms a token`);
+      if (Atomics.wait(control, readyAt, ready, this.#waitMsMax) === 'timed-out') {
+        this.#late = true;
+        throw new ShardError(
+          'deadline',
+          `the grammar takes more than ${rowMsMax} ms a token; it is ambiguous`,
+        );
+      }
     }
     const { flag, words } = this.#row(row);
     return flag[0] === 0 ? null : words;

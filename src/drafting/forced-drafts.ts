@@ -54,6 +54,8 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
   const answers = new Map<string, Promise<GrammarAnswer | null>>();
   const partsOf = new WeakMap<Draft, Parts>();
   const cuts = createCutBelief();
+  /** Answers whose last trace is not back yet: they draft without until it is. */
+  const tracing = new Set<GrammarAnswer>();
 
   async function draftOne(request: DraftRequest, answer: GrammarAnswer, signal: AbortSignal): Promise<Draft> {
     const { sequence, ahead, policy } = request;
@@ -108,12 +110,17 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
     guesses: readonly number[],
   ): Promise<Trace> {
     const nothing = { allowed: guesses.length, forcedFirst: '', forced: '' };
+    if (tracing.has(answer)) return nothing;
+    tracing.add(answer);
     const { promise: late, resolve } = Promise.withResolvers<Trace>();
     const cancel = clock.after(traceMsMax, () => resolve(nothing));
-    const traced = answer.trace(known, guesses).catch((error) => {
-      onFailure(error);
-      return nothing;
-    });
+    const traced = answer
+      .trace(known, guesses)
+      .catch((error) => {
+        onFailure(error);
+        return nothing;
+      })
+      .finally(() => tracing.delete(answer));
     try {
       return await Promise.race([traced, late]);
     } finally {

@@ -111,3 +111,21 @@ test('a text that is no grammar is refused with the reason, and costs nobody els
   assert.equal((await answer.trace([], [])).forced, 'ok');
   await threads.compile('root ::= "fine"');
 });
+
+test('an answer whose grammar gets out of hand is given up after seconds, and takes no other answer with it', async (t) => {
+  const threads = startThreads(t);
+  const others = await Promise.all(
+    Array.from({ length: 4 }, (_, i) => threads.open(`root ::= "${i}" "ab" [0-9]*`, [eos])),
+  );
+  const ambiguous = await threads.open('root ::= s\ns ::= s s s | s s | [a-z ]', [eos]);
+  const rows = await ambiguous.masks(code('a'.repeat(1500)), []);
+  const start = performance.now();
+  assert.throws(() => rows.read(0), { code: 'deadline' });
+  assert.ok(performance.now() - start < 10_000);
+  ambiguous.close();
+  for (const [i, answer] of others.entries()) {
+    const next = await answer.masks(code(`${i}a`), []);
+    assert.equal(next.read(0)![3], 1 << (98 - 96));
+    next.stop();
+  }
+});
