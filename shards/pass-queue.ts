@@ -22,6 +22,8 @@ export interface QueuedPass {
 export interface PassQueue {
   readonly bytes: number;
   readonly frames: number;
+  /** Sessions with frames in it. */
+  readonly sessions: number;
   /** Returns how many older frames of the session were thrown out. */
   push(pass: QueuedPass): number;
   /**
@@ -129,6 +131,9 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
     },
     get frames() {
       return frames;
+    },
+    get sessions() {
+      return waiting.size;
     },
     push,
     next,

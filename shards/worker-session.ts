@@ -53,6 +53,8 @@ export interface WorkerSession {
   /** The peer's half of a forward or verdict stream has ended; null for END_STREAM. */
   onFinish(channel: FrameChannel, error: ShardError | null): void;
   readonly mayRun: boolean;
+  /** Stages of its chain behind this worker; 0 in a star, whose workers do not know. */
+  readonly stagesBehind: number;
   /** Asks the rules about a frame out of the queue; what the engine is to run of it, or null if it was dropped. */
   start(pass: QueuedPass): ForwardPass | null;
   /** What became of a frame that was started, and what its pass took. */
@@ -75,6 +77,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
   /** What leaves waits for its reader. */
   let blocked = false;
   let ended = false;
+  let stagesBehind = 0;
   let deadlineMs = 0;
   let cancelDeadline = (): void => {};
   let cancelGrace: (() => void) | null = null;
@@ -87,6 +90,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     cancelDeadline = clock.after(open.remainingMs, () =>
       fail(new ShardError('deadline', "the session's time is up")),
     );
+    stagesBehind = open.route.length;
     openRelay(open);
     watchGrace();
     if (engineAsked) return;
@@ -336,6 +340,9 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     get mayRun() {
       const complete = upstream !== null && (!tail || (tailReady && verdicts !== null));
       return complete && rules !== null && !blocked && relay?.closed !== true;
+    },
+    get stagesBehind() {
+      return stagesBehind;
     },
     start,
     settle,

@@ -65,7 +65,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const sessionOf = (id: string): WorkerSession | undefined => sessions.get(id);
   const turns = createEngineTurns(
     clock,
-    createPassRunner({ engine, queue, limits, counters, clock, sessionOf }),
+    createPassRunner({
+      engine,
+      queue,
+      limits,
+      counters,
+      clock,
+      sessionOf,
+      sessionCount: () => sessions.size,
+    }),
   );
   const peers = createPeers({
     own: manifest,

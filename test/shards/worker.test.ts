@@ -225,7 +225,7 @@ test('startWorker drains: the pass in flight ends, sessions are told, close retu
   assert.ok(performance.now() - start < 2000);
 });
 
-/** Sessions a to d, each with its prompt run and its next row waiting behind the pass of a blocker. */
+/** Sessions a to h, each with its prompt run and its next row waiting behind the pass of a blocker; b fails at its own. */
 async function meetBehindBlocker(worker: Partial<WorkerOptions> = {}): Promise<FakeSession[]> {
   let release = (): void => {};
   const held = new Promise<void>((resolve) => {
@@ -240,47 +240,55 @@ async function meetBehindBlocker(worker: Partial<WorkerOptions> = {}): Promise<F
       return undefined;
     },
   });
-  const sessions = ['a', 'b', 'c', 'd'].map((id) => openFakeSession(ring!, id));
+  const sessions = [...'abcdefgh'].map((id) => openFakeSession(ring!, id));
   for (const session of sessions) {
     await session.ask({ round: 0, position: 0, ids: u32(...prompt), headFrom: 3 });
   }
   const [a] = fakeContinuation(prompt, 1);
   const blocker = openFakeSession(ring, 'blocker');
   blocker.send({ round: 0, position: 0, ids: u32(1) });
-  await eventually(() => ring!.nodes[0]!.worker.sessionCount === 5, 'the blocker is there');
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  const { client } = ring.nodes[0]!;
+  while ((await client.health()).passAgeMs === null) await new Promise((resolve) => setTimeout(resolve, 5));
   for (const session of sessions) session.send({ round: 1, position: 4, ids: u32(a!) });
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await new Promise((resolve) => setTimeout(resolve, 150));
   release();
   return sessions;
 }
 
 test('startWorker runs frames that wait for one another in one pass, and says so', async () => {
-  const [a, b, c, d] = (await meetBehindBlocker()) as [FakeSession, FakeSession, FakeSession, FakeSession];
+  const sessions = await meetBehindBlocker();
+  const failing = sessions[1]!;
+  const others = sessions.filter((session) => session !== failing);
   const expected = fakeContinuation(prompt, 2).slice(1);
-  for (const session of [a, c, d]) {
+  const company: number[] = [];
+  for (const session of others) {
     const { ids, timings } = await session.verdict();
     assert.deepEqual([...ids], expected);
-    const { passRows, passSessions } = timings[0]!;
-    assert.deepEqual([passRows, passSessions], [3, 3]);
+    assert.equal(timings[0]!.passRows, timings[0]!.passSessions);
+    company.push(timings[0]!.passSessions);
   }
-  // The one that failed has failed alone.
-  assert.equal((await b.error()).code, 'kv_budget');
-  assert.deepEqual([...a.errors, ...c.errors, ...d.errors], []);
+  // Half of eight, of which one failed, alone; half of the four that were left; and so on.
+  assert.deepEqual(company, [3, 3, 3, 2, 2, 1, 1]);
+  assert.equal((await failing.error()).code, 'kv_budget');
+  assert.deepEqual(
+    others.flatMap(({ errors }) => errors),
+    [],
+  );
   const { engine, worker, client } = ring!.nodes[0]!;
-  assert.deepEqual(engine.passSessions, [1, 1, 1, 1, 1, 3]);
+  assert.deepEqual(engine.passSessions, [1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 2, 1, 1]);
   const { passes, frames, rows } = worker.counters;
-  assert.deepEqual([passes, frames, rows], [6, 8, 20]);
+  assert.deepEqual([passes, frames, rows], [13, 16, 40]);
   assert.deepEqual(
     [...worker.counters.passesByFrames],
     [
-      [1, 5],
+      [1, 11],
       [3, 1],
+      [2, 1],
     ],
   );
   const { load } = await client.status();
-  assert.deepEqual([load.passes, load.frames], [6, 8]);
-  for (const session of [a, b, c, d]) session.close('free');
+  assert.deepEqual([load.passes, load.frames], [13, 16]);
+  for (const session of sessions) session.close('free');
 });
 
 test('startWorker runs each frame alone when it is told to', async () => {
