@@ -126,6 +126,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       drafters: lm === null ? [] : [lm],
       sessionsMax: config.sessionsMax,
       queuedMax: config.queueMax,
+      scheduling: config.scheduling,
       sharedPrefixes: config.sharedPrefixes,
       contextMax: config.context,
       allowVariant: false,

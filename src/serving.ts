@@ -18,6 +18,7 @@ import { withForcedDrafts } from './drafting/forced-drafts.ts';
 import { createNoneDrafter } from './drafting/none-drafter.ts';
 import { createSuffixDrafter } from './drafting/suffix-drafter.ts';
 import { createPipeline } from './engine/pipeline.ts';
+import type { SchedulingPolicy } from './engine/policy.ts';
 import { createScheduler, type Scheduler, type SchedulerOptions } from './engine/scheduler.ts';
 import { warmUp } from './engine/warm-up.ts';
 import { compileMsMax, createGrammarCheck, withGrammarCheck } from './grammar/grammar-check.ts';
@@ -44,6 +45,8 @@ export interface ServingOptions {
   readonly drafters: readonly ((target: Tokenizer) => Promise<Drafter>)[];
   readonly sessionsMax: number;
   readonly queuedMax: number;
+  /** Who goes first; left out: laps. */
+  readonly scheduling?: SchedulingPolicy;
   /** Requests of one API key may start from the caches of another's; left out: they may not. */
   readonly sharedPrefixes?: boolean;
   /** Upper bound for prompt and answer together; null: what the model was trained for. */
@@ -108,6 +111,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       ring,
       drafter: planner,
       limits: { runningMax: options.sessionsMax, queuedMax: options.queuedMax },
+      policy: options.scheduling ?? 'laps',
       now: clock.now,
       newSessionId: randomUUID,
       kvPositions: members.kvPositions,

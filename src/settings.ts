@@ -4,6 +4,7 @@
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { quantisations } from '../shards/manifest.ts';
+import { schedulingPolicies } from './engine/policy.ts';
 import { packedSlots } from './models/pack.ts';
 import { batchGraphs as graphForms } from './shard-graphs.ts';
 
@@ -252,12 +253,22 @@ const gatewaySchema = Type.Object({
     fallback: '8',
     expected: `a number from 1 to ${sessionsLimit}`,
   }),
+  scheduling: setting(Type.Enum([...schedulingPolicies]), {
+    env: 'FORETOKEN_SCHEDULING',
+    flags: '--scheduling <policy>',
+    group: 'Listening',
+    form: 'text',
+    description:
+      'Who goes first where answers compete: laps (those that need or had little, shortest mean wait), srtf (least estimated time) or fcfs (order of arrival). API keys share alike under each.',
+    fallback: 'laps',
+    expected: `one of ${schedulingPolicies.join(', ')}`,
+  }),
   queueMax: setting(Type.Integer({ minimum: 0, maximum: queueLimit }), {
     env: 'FORETOKEN_MAX_QUEUE',
     flags: '--max-queue <count>',
     group: 'Listening',
     form: 'integer',
-    description: 'Requests that may wait for a place; further ones are answered 429.',
+    description: 'Requests that may wait for a place or a turn; further ones are answered 429.',
     fallback: '64',
     expected: `a number from 0 to ${queueLimit}`,
   }),

@@ -1,12 +1,13 @@
 /**
  * Promise 1 on the tiny model, over real HTTP/2: every combination of sampling, drafter, draft length, prediction,
- * number of workers, topology and company gives the ids of plain decoding. Plain decoding here is one local engine
+ * number of workers, topology, company and order of sessions gives the ids of plain decoding. Plain decoding here is one local engine
  * that is fed one token at a time — no wire, no scheduler, no drafts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLocalEngine } from '../shards/local-engine.ts';
 import type { Sampling } from '../shards/sampler.ts';
+import { schedulingPolicies } from '../src/engine/policy.ts';
 import type { Serving } from '../src/serving.ts';
 import { eventually } from './support/eventually.ts';
 import { forwardAlone } from './support/forward-alone.ts';
@@ -74,7 +75,10 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
   let hits = 0;
   for (const [{ workers, topology }, group] of byCluster(cases)) {
     await t.test(`${workers} workers, ${topology}, ${group.length} combinations`, async (t) => {
-      const { serving, workers: running } = await startTinyCluster(t, model, { workers, topology, lm: true });
+      // Four together over two that may be at work: who gives way to whom is each policy's own.
+      const scheduling = schedulingPolicies[workers % schedulingPolicies.length];
+      const options = { workers, topology, scheduling, sessionsMax: 2, lm: true };
+      const { serving, workers: running } = await startTinyCluster(t, model, options);
       if (plain === null) {
         plain = new Map();
         // One in four keeps its length and goes over several prefill chunks; the others are quick.

@@ -36,6 +36,9 @@ const confidentLengthMax = 16;
  */
 const pipelinedReachMin = 0.1;
 
+/** Beside rows that slow others down the chance has to be worth them; a token that is nearly sure always goes. */
+const loadedReachMax = 0.9;
+
 /** Tokens that a model writes before they leave: the next ones are written while these travel. */
 const pipelinedChunk = 4;
 
@@ -72,6 +75,9 @@ interface ModelOffer extends ModelAsked {
   readonly msPerToken: number;
 }
 
+/** What a draft costs others. */
+type LoadedRequest = Pick<DraftRequest, 'rowLoadMs'>;
+
 /** What a model is to write for likely outcomes of the round under way. */
 export interface Preparation {
   readonly model: Drafter;
@@ -87,15 +93,31 @@ export interface DraftPlans {
 }
 
 export function createDraftPlans(models: readonly Drafter[], experience: Experience): DraftPlans {
+  /**
+   * Time of a round as everybody on the ring pays for it: what its rows beyond the first cost the others counts as its
+   * own, which is what each would choose for all.
+   */
+  const roundMsOf =
+    ({ rowLoadMs = 0 }: LoadedRequest) =>
+    (rows: number): number =>
+      experience.roundMs(rows) + rowLoadMs * (rows - 1);
+
+  /** Below which chance a row behind others under way costs everybody more than the share of a token that it is worth. */
+  function reachWorth({ rowLoadMs = 0 }: LoadedRequest, run: number): number {
+    const msPerToken = experience.roundMs(1) / run;
+    return Math.min(loadedReachMax, Math.max(pipelinedReachMin, rowLoadMs / msPerToken));
+  }
+
   /** The length that the policy fixes or the controller picks, and its price. */
   function lengthFor(
     { acceptance, length }: SourceExperience,
     policy: DraftPolicy,
     matchLength: number,
     available: number,
+    roundMs: (rows: number) => number,
     draftMs: (length: number) => number,
   ): LengthChoice {
-    const request = { matchLength, available, acceptance, roundMs: experience.roundMs, draftMs };
+    const request = { matchLength, available, acceptance, roundMs, draftMs };
     if (policy.draftLength === 'auto') return length.choose(request);
     const fixed = Math.min(available, policy.draftLength);
     return { length: fixed, msPerToken: pricesByLength(request, fixed)[fixed]! };
@@ -115,8 +137,9 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const chances = session.ngram.acceptance.chances(matchBucket(suffix.matchLength));
+    const reachMin = reachWorth(request, runLength(chances, suffix.ids.length));
     let length = 0;
-    while (length < suffix.ids.length && reachOf(chances, length + 1) >= pipelinedReachMin) length += 1;
+    while (length < suffix.ids.length && reachOf(chances, length + 1) >= reachMin) length += 1;
     const flowing = { suffix, suffixLength: length, suffixMsPerToken: Infinity };
     const plan = { request, policy, session, ...flowing, asked: null };
     const offer = cheapestOf(pipelinedOffers(request, session, policy));
@@ -128,12 +151,11 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   }
 
   function pipelinedOffers(
-    { draftTokensMax, ahead }: DraftRequest,
+    request: DraftRequest,
     session: SessionExperience,
     policy: DraftPolicy,
   ): ModelOffer[] {
-    const reachMin = pipelinedReachMin / (ahead?.reach ?? 1);
-    if (reachMin > 1) return [];
+    const { draftTokensMax, ahead } = request;
     const length = Math.min(draftTokensMax, pipelinedChunk);
     return models
       .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
@@ -141,14 +163,17 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
         const known = session.models.get(model.name)!;
         const run = runLength(known.acceptance.chances(0), comparedTokens);
         const msPerToken = (experience.roundMs(1) + experience.modelDraftMs(model.name, length)) / run;
+        const reachMin = reachWorth(request, run) / (ahead?.reach ?? 1);
         return { model, known, length, reachMin, msPerToken };
-      });
+      })
+      .filter(({ reachMin }) => reachMin <= 1);
   }
 
   function planOf(request: DraftRequest, suffix: Draft): DraftPlan {
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
-    const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, () => 0);
+    const roundMs = roundMsOf(request);
+    const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, roundMs, () => 0);
     const suffixPlan = { suffix, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
     const plan = { request, policy, session, ...suffixPlan, asked: null };
     const offers = models
@@ -166,22 +191,23 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   /** The draft that a model would be asked for, and its price. */
   function modelOffer(
     model: Drafter,
-    { draftTokensMax }: Pick<DraftRequest, 'draftTokensMax'>,
+    request: LoadedRequest & Pick<DraftRequest, 'draftTokensMax'>,
     session: SessionExperience,
     policy: DraftPolicy,
   ): ModelOffer {
     const known = session.models.get(model.name)!;
-    const available = Math.min(draftTokensMax, draftTokensLimit);
+    const available = Math.min(request.draftTokensMax, draftTokensLimit);
+    const roundMs = roundMsOf(request);
     const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
-    const choice = lengthFor(known, policy, 0, available, draftMs);
+    const choice = lengthFor(known, policy, 0, available, roundMs, draftMs);
     const { drafted, committed } = known.yield;
-    const msPerToken = (experience.roundMs(drafted + 1) + draftMs(drafted)) / committed;
-    const pays = choice.length > 0 || msPerToken < experience.roundMs(1);
+    const msPerToken = (roundMs(drafted + 1) + draftMs(drafted)) / committed;
+    const pays = choice.length > 0 || msPerToken < roundMs(1);
     if (policy.draftLength !== 'auto' || !known.confident || !pays) {
       return { model, known, ...choice, reachMin: 0 };
     }
     // It decides itself where to stop: where one more token costs more than the chance that it counts is worth.
-    const tokenMs = experience.roundMs(2) - experience.roundMs(1) + draftMs(2) - draftMs(1);
+    const tokenMs = roundMs(2) - roundMs(1) + draftMs(2) - draftMs(1);
     return {
       model,
       known,

@@ -21,8 +21,12 @@ export interface FlightFrame {
   readonly sentMs: number;
   /** It carried a prompt. */
   readonly opening: boolean;
-  /** Nothing else was under way when it left, so its time is the ring's own. */
+  /** Nothing else of its session was under way when it left, so its time is the ring's own. */
   readonly alone: boolean;
+  /** Rows that other sessions had under way then. */
+  readonly othersRows: number;
+  /** When the latency model expected its verdict, on the clock of sentMs. */
+  readonly expectedMs: number;
 }
 
 /** A draft of which all tokens are judged. */
@@ -54,6 +58,16 @@ export class Flight {
 
   get length(): number {
     return this.frames.length;
+  }
+
+  /** Rows under way. */
+  get rows(): number {
+    return this.frames.reduce((sum, { frame }) => sum + frame.ids.length, 0);
+  }
+
+  /** When the last verdict is expected; null if nothing is under way. */
+  get expectedMs(): number | null {
+    return this.frames.at(-1)?.expectedMs ?? null;
   }
 
   /** Ids that the ring has been sent as guesses and that are not judged yet, in order. */

@@ -8,6 +8,8 @@ import { kvRoomOf } from '../../shards/kv-room.ts';
 export interface KvAccount {
   /** Takes room for `rows` positions if there is; a session alone is always let in. Again with the same name: changes nothing. */
   take(session: string, rows: number): boolean;
+  /** Positions that nobody has taken. */
+  free(): number;
   /** Gives it back. Unknown names are fine. */
   give(session: string): void;
 }
@@ -27,6 +29,7 @@ export function createKvAccount(positions: () => number): KvAccount {
       sum += room;
       return true;
     },
+    free: () => positions() - sum,
     give(session) {
       sum -= taken.get(session) ?? 0;
       taken.delete(session);

@@ -1,17 +1,35 @@
 /**
- * The scheduler's decisions, pure: from a snapshot of all sessions to what starts now. First come, first served.
- * A session alone may keep many frames under way; the more sessions share the ring, the fewer each (down to one, where
- * their frames fill each other's gaps), since then committed tokens per frame count and not latency.
+ * The scheduler's decisions, pure: from a snapshot of all sessions to what starts now. Owners that had less of the ring
+ * go first (owner-shares.ts), then the policy decides (policy.ts). A session gives way only between its rounds: it keeps
+ * its place on the ring, and its caches, and waits for its turn.
+ *
+ * Three bounds, of which any may be the scarce one: sessions at work, rows under way (what keeps the stages full; more
+ * would only wait at a worker, where nobody chooses), and places with their caches. Work conserving: while a bound
+ * leaves room and somebody may use it, it is used.
+ *
+ * A session alone may keep many frames under way; the more are at work, the fewer each (down to one, where
+ * their frames fill each other's gaps), since then committed tokens per row count and not latency.
  */
+import { compareStandings, type SchedulingPolicy, type Standing } from './policy.ts';
 import type { SessionStatus } from './session.ts';
 
-export interface SessionView {
+export interface SessionView extends Standing {
   readonly id: string;
+  readonly owner: string;
+  /** Quanta by which its owner is ahead of the least served one. */
+  readonly ownerLead: number;
   readonly status: SessionStatus;
-  /** A draft is being made, or the session is being opened. */
+  /** A draft is being made. */
   readonly busy: boolean;
-  /** Frames under way. */
+  /** It waits for another one's prefill, or there is nothing to add to what it has under way. */
+  readonly held: boolean;
+  /** Frames under way, and their rows. */
   readonly frames: number;
+  readonly rowsUnderWay: number;
+  /** Rows that its next frame is likely to have. */
+  readonly rowsNext: number;
+  /** Positions that it may need in the caches; counted when it gets its place. */
+  readonly positions: number;
   /** May frames follow one another while earlier ones are under way? */
   readonly pipelined: boolean;
   /** Committed tokens that the client has not read. */
@@ -19,9 +37,15 @@ export interface SessionView {
 }
 
 export interface PlanLimits {
-  /** Sessions on the ring at once. */
+  /** Sessions that have a round under way or in the making at once. */
   readonly runningMax: number;
-  /** Frames under way at once, over all sessions; each session has at least one. */
+  /** Sessions with a place on the ring at once, those that gave way included. */
+  readonly placesMax: number;
+  /** Room for further sessions in the caches. */
+  readonly positionsFree: number;
+  /** Rows under way at once that keep every stage busy; a frame may begin below it. */
+  readonly rowsMax: number;
+  /** Frames under way at once, over all sessions; each session at work has at least one. */
   readonly framesMax: number;
   /** Unread tokens above which a session's rounds pause. */
   readonly backlogTokensMax: number;
@@ -34,23 +58,80 @@ export interface Plan {
   readonly draft: readonly string[];
   /** Frames that one session may have under way. */
   readonly window: number;
+  /** Sessions at work when the plan is carried out. */
+  readonly working: number;
 }
 
-/** `sessions` in order of arrival. */
-export function planRounds(sessions: readonly SessionView[], limits: PlanLimits): Plan {
+export function planRounds(
+  sessions: readonly SessionView[],
+  policy: SchedulingPolicy,
+  limits: PlanLimits,
+): Plan {
   const open: string[] = [];
   const draft: string[] = [];
-  let running = sessions.filter(({ status }) => status === 'prefill' || status === 'decode').length;
-  for (const { id, status, busy } of sessions) {
-    if (status === 'waiting' && !busy && running < limits.runningMax) {
-      open.push(id);
-      running += 1;
-    }
+  const order = [...sessions].sort((a, b) => a.ownerLead - b.ownerLead || compareStandings(policy, a, b));
+  const places = countPlaces(sessions, limits);
+  let working = sessions.filter(isWorking).length;
+  let rows = sessions.reduce((sum, { rowsUnderWay }) => sum + rowsUnderWay, 0);
+  const hasRoom = (): boolean => working < limits.runningMax && (rows < limits.rowsMax || working === 0);
+
+  for (const session of order) {
+    if (!hasRoom()) break;
+    if (session.held || isWorking(session)) continue;
+    if (session.status === 'waiting') {
+      if (!places.take(session)) continue;
+      open.push(session.id);
+    } else if (session.status === 'decode' && session.backlogTokens <= limits.backlogTokensMax) {
+      draft.push(session.id);
+    } else continue;
+    working += 1;
+    rows += session.rowsNext;
   }
-  const window = Math.max(1, Math.floor(limits.framesMax / Math.max(1, running)));
-  for (const { id, status, busy, frames, pipelined, backlogTokens } of sessions) {
-    const room = frames === 0 || (pipelined && frames < window);
-    if (status === 'decode' && !busy && room && backlogTokens <= limits.backlogTokensMax) draft.push(id);
+
+  const window = Math.max(1, Math.floor(limits.framesMax / Math.max(1, working)));
+  for (const session of order) {
+    if (rows >= limits.rowsMax) break;
+    const { status, busy, held, frames, pipelined, backlogTokens } = session;
+    if (status !== 'decode' || busy || held || !pipelined || frames === 0 || frames >= window) continue;
+    if (backlogTokens > limits.backlogTokensMax) continue;
+    draft.push(session.id);
+    rows += session.rowsNext;
   }
-  return { open, draft, window };
+  return { open, draft, window, working };
+}
+
+function isWorking({ busy, frames, status }: SessionView): boolean {
+  return busy || frames > 0 || status === 'prefill';
+}
+
+/**
+ * Places on the ring. An owner gets no more of them than leave as many to each other owner and to one that may still
+ * come; else a key that floods would hold them all. Nobody overtakes who waits for room in the caches: small sessions
+ * would keep a large one out for ever.
+ */
+function countPlaces(sessions: readonly SessionView[], { placesMax, positionsFree }: PlanLimits) {
+  const placesOf = new Map<string, number>();
+  const owners = new Set(sessions.map(({ owner }) => owner)).size;
+  const ownerMax = Math.max(1, Math.floor(placesMax / (owners + 1)));
+  let taken = 0;
+  let free = positionsFree;
+  for (const { owner, status } of sessions) {
+    if (status === 'waiting') continue;
+    placesOf.set(owner, (placesOf.get(owner) ?? 0) + 1);
+    taken += 1;
+  }
+  return {
+    take({ owner, positions }: SessionView): boolean {
+      const own = placesOf.get(owner) ?? 0;
+      if (taken >= placesMax || own >= ownerMax) return false;
+      if (positions > free && taken > 0) {
+        free = 0;
+        return false;
+      }
+      free -= positions;
+      taken += 1;
+      placesOf.set(owner, own + 1);
+      return true;
+    },
+  };
 }

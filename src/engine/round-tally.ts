@@ -25,6 +25,7 @@ export class RoundTally {
   private stagesMs: number[] = [];
   private fromIdle = false;
   private opening = false;
+  private expectedMs = 0;
   private roundTime: RoundTime = { roundMs: null };
 
   /** Frames leave; the round has begun now unless it had. */
@@ -36,11 +37,12 @@ export class RoundTally {
 
   /** A frame's verdict. */
   add(
-    { frame, sentMs, opening, alone }: FlightFrame,
+    { frame, sentMs, opening, alone, expectedMs }: FlightFrame,
     result: { nowMs: number; stages: RingVerdict['stages']; committed: number },
   ): void {
     this.committed += result.committed;
     this.opening ||= opening;
+    this.expectedMs = expectedMs;
     this.frames += 1;
     this.answeredRows += frame.ids.length - frame.headFrom;
     for (const [stage, { queueUs, runUs }] of result.stages.entries()) {
@@ -62,6 +64,7 @@ export class RoundTally {
       draftMs: draft.draftMs,
       prepared: draft.prepared ?? null,
       roundMs: nowMs - (this.startMs ?? nowMs),
+      predictedMs: Math.max(0, this.expectedMs - (this.startMs ?? nowMs)),
       computeMs: this.computeMs,
       queueMs: this.queueMs,
       frames: this.frames,

@@ -6,11 +6,14 @@
 import type { Drafter } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { createKvAccount } from './kv-account.ts';
+import { createLatencyModel, type LatencyModel } from './latency-model.ts';
+import { createOutputLengths } from './output-lengths.ts';
+import { createOwnerShares } from './owner-shares.ts';
 import { planRounds } from './plan.ts';
+import type { SchedulingPolicy } from './policy.ts';
 import { createPrefixCache } from './prefix-cache.ts';
 import { preparedTokens } from './prepared-tokens.ts';
 import type { Ring } from './ring.ts';
-import { createRingCosts } from './ring-costs.ts';
 import { backlogTokensMax, Session, type SessionRequest } from './session.ts';
 import { type Ending, type Note, type RunOptions, SessionRun } from './session-run.ts';
 import type { SessionStats } from './session-stats.ts';
@@ -20,10 +23,20 @@ import type { SessionStats } from './session-stats.ts';
  */
 export const framesMax = 16;
 
+/**
+ * Places on the ring for each session that may be at work: the others gave way and keep their caches. With four, a
+ * session is in the way of shorter ones no longer than its round, and room in the caches stays the tighter bound.
+ */
+const placesPerRunning = 4;
+
+/** Bounds of what is told as the time after which to try again: SDKs do not wait longer than a minute. */
+const retryMinMs = 1_000;
+const retryMaxMs = 60_000;
+
 export interface SchedulerLimits {
-  /** Sessions on the ring at once. */
+  /** Sessions at work at once: with a round under way or in the making. */
   readonly runningMax: number;
-  /** Sessions that wait for a place; one more is refused with queue_full. */
+  /** Sessions besides that wait, for a place or for their turn; one more is refused with queue_full. */
   readonly queuedMax: number;
 }
 
@@ -31,9 +44,13 @@ export interface SchedulerOptions {
   readonly ring: Ring;
   readonly drafter: Drafter;
   readonly limits: SchedulerLimits;
+  /** Who goes first; left out: laps. */
+  readonly policy?: SchedulingPolicy;
   /** Monotonic, ms. */
   readonly now: () => number;
   readonly newSessionId: () => string;
+  /** Runs a step after what is going on now; left out: setImmediate, so that all frames of one socket read are one step. */
+  readonly defer?: (step: () => void) => void;
   /** Positions that every stage has room for, over all sessions; left out: without end. */
   readonly kvPositions?: () => number;
   /** Owners may start from one another's rows; left out: they may not. */
@@ -42,7 +59,9 @@ export interface SchedulerOptions {
 }
 
 export interface SchedulerLoad {
+  /** On the ring and at work, or about to be. */
   readonly running: number;
+  /** For a place, or for its turn. */
   readonly waiting: number;
 }
 
@@ -50,6 +69,8 @@ export interface Scheduler {
   /** Queues a session. Throws GatewayError queue_full or draining. The sink hears everything else. */
   submit(request: SessionRequest): Session;
   load(): SchedulerLoad;
+  /** What the ring costs, as fitted so far. */
+  readonly latency: LatencyModel;
   /** A client has read what it was behind with. */
   wake(): void;
   /** Refuses new sessions, fails those in flight with `draining`, and ends the loop. */
@@ -57,20 +78,26 @@ export interface Scheduler {
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {
-  const { limits } = options;
+  const { limits, policy = 'laps', now, defer = setImmediate } = options;
   const runs = new Map<string, SessionRun>();
   let inbox: { readonly run: SessionRun; readonly note: Note }[] = [];
   let scheduled = false;
   let closed = false;
+  let arrivals = 0;
   let window = 1;
+  let working = 0;
   const room = createKvAccount(options.kvPositions ?? (() => Number.POSITIVE_INFINITY));
   const prefixes = createPrefixCache({ shared: options.sharedPrefixes ?? false });
+  const latency = createLatencyModel();
+  const shares = createOwnerShares();
   const shared: RunOptions = {
     ...options,
-    costs: createRingCosts(),
-    prefixes,
+    ...{ latency, prefixes, shares },
+    lengths: createOutputLengths(),
     window: () => window,
     wake,
+    working: () => working,
+    rowsUnderWay: () => [...runs.values()].reduce((sum, run) => sum + run.rowsUnderWay, 0),
     post(run, note) {
       inbox.push({ run, note });
       wake();
@@ -80,8 +107,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   function wake(): void {
     if (scheduled) return;
     scheduled = true;
-    // A macrotask, so that all frames of one socket read are settled by one step.
-    setImmediate(() => {
+    defer(() => {
       scheduled = false;
       step();
     });
@@ -89,15 +115,22 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   function step(): void {
     settle();
-    const views = [...runs.values()].map((run) => run.view());
-    const plan = planRounds(views, { runningMax: limits.runningMax, framesMax, backlogTokensMax });
+    const nowMs = now();
+    const views = [...runs.values()].map((run) => run.view(nowMs));
+    const plan = planRounds(views, policy, {
+      runningMax: limits.runningMax,
+      placesMax: placesPerRunning * limits.runningMax,
+      positionsFree: room.free(),
+      rowsMax: latency.fillingRows(),
+      framesMax,
+      backlogTokensMax,
+    });
     window = plan.window;
+    working = plan.working;
     for (const id of plan.open) {
       const run = runs.get(id)!;
       // Who is held back leaves a place to somebody else.
-      if (isHeld(run)) wake();
-      // Nobody overtakes who waits for room: small sessions would keep a large one out for ever.
-      else if (!room.take(id, run.session.rowsMax)) break;
+      if (isHeld(run) || !room.take(id, run.session.rowsMax)) wake();
       else endIf(run, run.open());
     }
     for (const id of plan.draft) runs.get(id)!.startDraft();
@@ -126,29 +159,42 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     if (ending === null) return;
     runs.delete(run.session.id);
     room.give(run.session.id);
+    shares.leave(run.session.owner);
     wake();
     run.end(ending);
   }
 
   function load(): SchedulerLoad {
-    const waiting = [...runs.values()].filter(({ session }) => session.status === 'waiting').length;
-    return { running: runs.size - waiting, waiting };
+    const placed = [...runs.values()].filter(({ session }) => session.status !== 'waiting').length;
+    const running = Math.min(placed, limits.runningMax);
+    return { running, waiting: runs.size - running };
+  }
+
+  /** Until one of those at work is likely to be through, and for each that waits ahead as long again, shared by all at work. */
+  function placeAfterMs(waitingAhead: number): number {
+    const remaining = [...runs.values()].map((run) => run.remainingMs).sort((a, b) => a - b);
+    const mean = remaining.reduce((sum, ms) => sum + ms, 0) / Math.max(1, remaining.length);
+    return (remaining[0] ?? 0) + (waitingAhead * mean) / limits.runningMax;
   }
 
   return {
+    latency,
+
     submit(request) {
       if (closed) throw new GatewayError('draining', 'The gateway is shutting down.');
-      const { running, waiting } = load();
-      // Those that the next step puts on the ring are not in anybody's way: requests may come faster than steps.
-      const free = Math.max(0, limits.runningMax - running);
-      if (waiting >= limits.queuedMax + free) {
+      const waiting = Math.max(0, runs.size - limits.runningMax);
+      if (runs.size >= limits.runningMax + limits.queuedMax) {
         throw new GatewayError(
           'queue_full',
           `${waiting} requests are waiting already; try again in a moment.`,
+          { retryAfterMs: Math.min(retryMaxMs, Math.max(retryMinMs, placeAfterMs(0))) },
         );
       }
       const session = new Session(options.newSessionId(), request);
-      runs.set(session.id, new SessionRun(session, shared));
+      const run = new SessionRun(session, arrivals++, shared);
+      if (runs.size >= limits.runningMax) run.stats.predictedQueueMs = placeAfterMs(waiting);
+      shares.enter(session.owner);
+      runs.set(session.id, run);
       wake();
       return session;
     },

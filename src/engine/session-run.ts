@@ -3,17 +3,21 @@
  * taking over what comes back. Events only post notes; the step loop (scheduler.ts) hands them back one by one and
  * decides when a session opens and when it may draft.
  */
+import { kvRoomOf } from '../../shards/kv-room.ts';
 import type { LogprobRows } from '../../shards/logprobs.ts';
 import type { Draft, Drafter, DraftRequest } from '../drafting/drafter.ts';
 import { emptyDraft, withoutFirst } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
-import { Flight } from './flight.ts';
+import { AcceptanceTrend } from './acceptance-trend.ts';
+import { Flight, type FlightFrame } from './flight.ts';
+import type { LatencyModel } from './latency-model.ts';
+import type { OutputLengths } from './output-lengths.ts';
+import type { OwnerShares } from './owner-shares.ts';
 import type { SessionView } from './plan.ts';
 import type { PrefixCache } from './prefix-cache.ts';
-import type { Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
-import type { RingCosts } from './ring-costs.ts';
+import type { Frame, Ring, RingGap, RingStream, RingVerdict } from './ring.ts';
 import { RoundTally } from './round-tally.ts';
-import type { FinishReason, Session } from './session.ts';
+import { type FinishReason, prefillChunkRows, type Session } from './session.ts';
 import { countLeniency, countPrediction, newSessionStats, type SessionStats } from './session-stats.ts';
 import { followingSlices, openingSlices, sliceRows } from './slices.ts';
 
@@ -22,6 +26,10 @@ const sessionTimeMaxMs = 3_600_000;
 
 /** Gaps in a row before a session is given up: each worker of a ring may have lost its rows once. */
 const gapsMax = 64;
+
+/** Believed of a session's rounds before it has had one: their rows, and the tokens that they commit. */
+const rowsExpected = 5;
+const committedExpected = 2.5;
 
 /** What events leave for the loop. */
 export type Note =
@@ -48,7 +56,9 @@ interface DraftInMaking {
 export interface RunOptions {
   readonly ring: Ring;
   readonly drafter: Drafter;
-  readonly costs: RingCosts;
+  readonly latency: LatencyModel;
+  readonly lengths: OutputLengths;
+  readonly shares: OwnerShares;
   readonly prefixes: PrefixCache;
   /** Monotonic, ms. */
   readonly now: () => number;
@@ -58,16 +68,23 @@ export interface RunOptions {
   readonly wake: () => void;
   /** Frames that one session may have under way, as of the last plan. */
   readonly window: () => number;
+  /** Rows that all sessions have under way. */
+  readonly rowsUnderWay: () => number;
+  /** Sessions at work, as of the last plan. */
+  readonly working: () => number;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
 }
 
 export class SessionRun {
   readonly session: Session;
+  /** Number in the order of arrival. */
+  readonly arrival: number;
   readonly stats: SessionStats;
   private readonly options: RunOptions;
   private readonly abort = new AbortController();
   private readonly tally = new RoundTally();
   private readonly flight = new Flight();
+  private readonly trend = new AcceptanceTrend();
   private stream: RingStream | null = null;
   /** The session whose prefill this one waits for, to start from its rows. */
   awaited: Session | null = null;
@@ -79,27 +96,72 @@ export class SessionRun {
   private preparedRound: number | null = null;
   /** Gaps since the last verdict. */
   private gaps = 0;
+  /** Time that its rounds took, ms. */
+  private attainedMs = 0;
+  /** When it last had the ring, or arrived. */
+  private idleSinceMs: number;
+  /** Estimated time that its rounds will still take, and whether that can be trusted, as of the last verdict. */
+  remainingMs: number;
+  private steady = false;
   private readonly onAbort = (): void => this.options.post(this, { type: 'cancel' });
 
-  constructor(session: Session, options: RunOptions) {
+  constructor(session: Session, arrival: number, options: RunOptions) {
     this.session = session;
+    this.arrival = arrival;
     this.options = options;
     this.stats = newSessionStats(options.now());
+    this.idleSinceMs = this.stats.submittedMs;
+    this.remainingMs = this.estimateMs();
     const { signal } = session.request;
     signal.addEventListener('abort', this.onAbort, { once: true });
     if (signal.aborted) this.onAbort();
   }
 
-  view(): SessionView {
-    const { session } = this;
+  view(nowMs: number): SessionView {
+    const { session, flight, options } = this;
+    const { status, owner } = session;
     return {
       id: session.id,
-      status: session.status,
-      busy: this.drafting !== null || this.exhausted || this.awaited?.status === 'prefill',
-      frames: this.flight.length,
+      owner,
+      ownerLead: options.shares.lead(owner),
+      status,
+      busy: this.drafting !== null,
+      held: this.exhausted || this.awaited?.status === 'prefill',
+      arrival: this.arrival,
+      waitedMs: nowMs - this.idleSinceMs,
+      attainedMs: this.attainedMs,
+      remainingMs: this.remainingMs,
+      steady: this.steady,
+      frames: flight.length,
+      rowsUnderWay: this.rowsUnderWay,
+      rowsNext: status === 'waiting' ? Math.min(session.promptLength, prefillChunkRows) : this.rowsOfRound,
+      positions: kvRoomOf(session.rowsMax),
       pipelined: this.isPipelined(),
       backlogTokens: session.request.sink.backlogTokens(),
     };
+  }
+
+  /** Workers let verify frames pass the chunks of a prompt, so that of a prompt one chunk at most is in anybody's way. */
+  get rowsUnderWay(): number {
+    const { session, flight } = this;
+    const rows = session.status === 'prefill' ? session.promptLength : flight.rows;
+    return Math.min(rows, prefillChunkRows);
+  }
+
+  /** Rows of a round as they are on average; before there are any, a draft of a few tokens. */
+  private get rowsOfRound(): number {
+    return this.trend.rounds === 0 ? rowsExpected : 1 + Math.round(this.trend.draftedMean);
+  }
+
+  /** L * (gamma * td + tv) / (gamma * A + 1) with what is known so far (LAPS-SD), and the prefill that is to come. */
+  private estimateMs(): number {
+    const { session, trend } = this;
+    const { latency, lengths } = this.options;
+    const tokens = lengths.remaining(session.owner, session.outputLength, session.request.maxTokens);
+    const committed = trend.rounds === 0 ? committedExpected : trend.committedMean;
+    const roundMs = trend.draftMsMean + latency.roundMs(this.rowsOfRound, 0);
+    const prefillMs = session.status === 'waiting' ? latency.prefillMs(session.promptLength, 0) : 0;
+    return prefillMs + (tokens * roundMs) / committed;
   }
 
   /** A fixed draft length is one round's; frames behind it would make it longer. */
@@ -108,12 +170,12 @@ export class SessionRun {
     const { rounds = 'auto' } = request.speculation;
     // The first guess of a frame behind others is right only if it equals the bonus token; rejection sampling loses by it.
     const byEquality = request.tail?.verification?.mode !== 'rejection';
-    return rounds === 'async' || (rounds === 'auto' && byEquality && this.options.costs.pipeliningPays());
+    return rounds === 'async' || (rounds === 'auto' && byEquality && this.options.latency.pipeliningPays());
   }
 
   /** Puts the session on the ring and its prompt under way. */
   open(): Ending | null {
-    const { ring, drafter, prefixes, now, post } = this.options;
+    const { ring, drafter, latency, prefixes, rowsUnderWay, shares, now, post } = this.options;
     const { session } = this;
     const { request } = session;
     const adopt = request.scorePrompt === true ? null : prefixes.find(session.owner, session.tokens);
@@ -147,6 +209,9 @@ export class SessionRun {
     session.adopt(adopt?.length ?? 0);
     prefixes.begin(session.id, session.owner, session.tokens, adopt?.length ?? 0);
     this.stats.cachedTokens = adopt?.length ?? 0;
+    const rows = session.promptLength - this.stats.cachedTokens;
+    this.stats.predictedPrefillMs = latency.prefillMs(rows, rowsUnderWay());
+    shares.charge(session.owner, rows);
     for (const frame of session.prefillFrames()) this.stream.forward(frame);
     drafter.open(session, request.speculation);
     return this.startAnswer();
@@ -171,16 +236,19 @@ export class SessionRun {
 
   /** Asks for a draft: of a new round, or to go on behind what is under way. */
   startDraft(): void {
-    const { drafter, post, wake } = this.options;
+    const { drafter, now, post, wake } = this.options;
     const { session, flight } = this;
     const ids = flight.assumedIds();
     const made = { abort: new AbortController(), contextLength: session.tokens.length + ids.length };
     this.drafting = made;
+    const waitedMs = now() - this.idleSinceMs;
+    if (flight.length === 0 && session.status === 'decode') this.stats.yieldedMs += waitedMs;
     const request: DraftRequest = {
       sequence: session,
       draftTokensMax: session.draftTokensMax - ids.length,
       policy: session.request.speculation,
       pipelined: this.options.window() > 1 && this.isPipelined(),
+      rowLoadMs: this.options.latency.terms().loadRowMs * Math.max(0, this.options.working() - 1),
       ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
     };
     // What is at hand leaves in the step that the verdict before it was settled in.
@@ -218,7 +286,7 @@ export class SessionRun {
   }
 
   private sendDraft(made: DraftInMaking, written: Draft): void {
-    const { ring, costs, now } = this.options;
+    const { ring, latency, now } = this.options;
     const { session, flight, stream } = this;
     if (this.drafting !== made) return; // made for an epoch that has ended since
     this.drafting = null;
@@ -228,13 +296,14 @@ export class SessionRun {
       return;
     }
     const behind = flight.length > 0;
+    const expectedDraftMs = latency.draftMs(draft);
     if (behind && draft.ids.length === 0) {
       this.exhausted = true;
       return;
     }
     const window = this.options.window();
     const room = window > 1 && this.isPipelined() ? Math.max(1, window - flight.length) : 1;
-    const rows = sliceRows(draft.ids.length, ring.stages(), costs.stage());
+    const rows = sliceRows(draft.ids.length, ring.stages(), latency.stage());
     const counts = behind
       ? followingSlices(draft.ids.length, rows, room)
       : openingSlices(draft.ids.length, rows, room);
@@ -244,12 +313,37 @@ export class SessionRun {
       const probs = draft.probs?.slice(from, from + count) ?? null;
       const first = flight.length === 0;
       const frame = first ? session.roundFrame(guesses, probs) : session.followingFrame(guesses, probs);
-      const opening = first && session.status === 'prefill';
-      flight.push({ frame, draft, from, continues: !first, sentMs: now(), opening, alone: first });
+      this.launch(frame, draft, first, from);
       stream!.forward(frame);
       from += count;
     }
     this.tally.begin(now());
+    if (!behind && draft.source !== 'none') this.stats.predictedDraftMs += expectedDraftMs;
+  }
+
+  /** A frame leaves: what it meets on the ring, and when the model expects its verdict. */
+  private launch(frame: Frame, draft: Draft, first: boolean, from: number): void {
+    const { latency, rowsUnderWay, shares, now } = this.options;
+    const { session, stats, flight } = this;
+    const opening = first && session.status === 'prefill';
+    const rows = frame.ids.length;
+    const othersRows = rowsUnderWay() - this.rowsUnderWay;
+    const pass = latency.stage();
+    const aloneMs = now() + latency.roundMs(rows, othersRows);
+    const behindMs = (flight.expectedMs ?? 0) + pass.fixedMs + pass.perRowMs * rows;
+    const expectedMs = opening ? stats.startedMs + stats.predictedPrefillMs : Math.max(aloneMs, behindMs);
+    flight.push({
+      frame,
+      draft,
+      from,
+      continues: !first,
+      sentMs: now(),
+      opening,
+      alone: first,
+      othersRows,
+      expectedMs,
+    });
+    if (!opening) shares.charge(session.owner, rows);
   }
 
   /**
@@ -274,6 +368,7 @@ export class SessionRun {
     this.gaps += 1;
     stats.cachedTokens = Math.min(stats.cachedTokens, gap.length);
     this.abandon();
+    this.options.shares.charge(session.owner, session.tokens.length - gap.length);
     for (const frame of session.prefillFrames()) this.stream!.forward(frame);
     this.startDraft();
     return null;
@@ -295,8 +390,8 @@ export class SessionRun {
   }
 
   private settleVerdict({ round, verdict, stages }: RingVerdict): Ending | null {
-    const { drafter, costs, prefixes, now, onRound } = this.options;
-    const { session, stats, flight, tally } = this;
+    const { drafter, latency, prefixes, now, onRound } = this.options;
+    const { session, stats, flight, tally, trend } = this;
     const settlement = flight.settle(round, verdict);
     if (settlement === null) return null; // a late answer to a frame that no longer counts
     const { settled, judged, alive } = settlement;
@@ -311,21 +406,36 @@ export class SessionRun {
     const before = session.outputLength;
     const reason = session.settle(verdict, alive);
     tally.add(settled, { nowMs: now(), stages, committed: session.outputLength - before });
-    costs.observe(settled, { nowMs: now(), stages });
+    latency.observeVerdict({ ...settled, rows: settled.frame.ids.length }, { nowMs: now(), stages });
+    if (settled.opening) this.observePrefill(settled);
     for (const { draft, verdict: whole } of judged) {
       const record = tally.conclude(draft, whole, now(), this.stream!.linkBytes());
       stats.rounds.push(record);
+      trend.observe(record);
+      latency.observeDraft(draft);
+      this.attainedMs += record.roundMs + (record.fromIdle ? record.draftMs : 0);
       countPrediction(stats, draft, whole);
       drafter.observe(session, { draft, verdict: whole, ...tally.takeRoundTime() });
       onRound?.(session, record);
     }
-    if (flight.length === 0) tally.rest();
+    this.remainingMs = this.estimateMs();
+    this.steady = trend.steady;
+    if (flight.length === 0) {
+      tally.rest();
+      this.idleSinceMs = now();
+    }
     return reason === null ? null : { outcome: reason, error: null };
+  }
+
+  private observePrefill({ othersRows }: FlightFrame): void {
+    const { session, stats } = this;
+    const rows = session.promptLength - stats.cachedTokens;
+    this.options.latency.observePrefill(rows, othersRows, stats.firstTokenMs - stats.startedMs);
   }
 
   /** Leaves the ring and tells the sink. */
   end({ outcome, error }: Ending): void {
-    const { drafter, prefixes, now } = this.options;
+    const { drafter, lengths, prefixes, now } = this.options;
     const { session, stats } = this;
     const { sink, signal } = session.request;
     signal.removeEventListener('abort', this.onAbort);
@@ -335,6 +445,7 @@ export class SessionRun {
     const complete = outcome === 'stop' || outcome === 'length';
     session.status = complete ? 'finished' : 'failed';
     this.stream?.close(complete ? 'keep' : 'free');
+    if (session.outputLength > 0) lengths.observe(session.owner, session.outputLength, outcome === 'stop');
     if (complete) {
       prefixes.keep(session.id, session.tokens);
       sink.end(outcome, stats);

@@ -13,6 +13,8 @@ export interface RoundRecord {
   readonly draftMs: number;
   /** Departure of the frame to arrival of its verdict; where rounds overlap, from the end of the one before. */
   readonly roundMs: number;
+  /** The same as the latency model expected it when the frames left. */
+  readonly predictedMs: number;
   /** Frames that were answered, their rows that got a head, and each stage's time inside its engine, summed over them. */
   readonly frames: number;
   readonly answeredRows: number;
@@ -35,6 +37,13 @@ export interface SessionStats {
   startedMs: number;
   firstTokenMs: number;
   finishedMs: number;
+  /** Expected when it was submitted: until it would get a place, and from there to its first token. */
+  predictedQueueMs: number;
+  predictedPrefillMs: number;
+  /** Time that its drafts were expected to take where nothing was under way meanwhile. */
+  predictedDraftMs: number;
+  /** Time between its rounds in which others went first. */
+  yieldedMs: number;
   readonly rounds: RoundRecord[];
   /** Prompt tokens whose rows were taken over from an earlier session. */
   cachedTokens: number;
@@ -50,6 +59,10 @@ export function newSessionStats(nowMs: number): SessionStats {
     startedMs: nowMs,
     firstTokenMs: nowMs,
     finishedMs: nowMs,
+    predictedQueueMs: 0,
+    predictedPrefillMs: 0,
+    predictedDraftMs: 0,
+    yieldedMs: 0,
     rounds: [],
     cachedTokens: 0,
     acceptedPredictionTokens: 0,

@@ -31,7 +31,16 @@ test('foretoken under load', async (t) => {
   const origins = workers.map(({ origin }) => origin);
   const gateway = await startGateway(
     t,
-    ['--model', model, '--workers', origins.join(','), '--max-queue', String(queuedMax)],
+    [
+      '--model',
+      model,
+      '--workers',
+      origins.join(','),
+      '--max-queue',
+      String(queuedMax),
+      '--scheduling',
+      'fcfs',
+    ],
     { env },
   );
   const loads = () => Promise.all(origins.map((origin) => workerLoad(origin, clusterKey)));

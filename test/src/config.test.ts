@@ -29,6 +29,7 @@ test('loadConfig gives every default, frozen', () => {
     sharedPrefixes: false,
     adminKey: null,
     sessionsMax: 8,
+    scheduling: 'laps',
     queueMax: 64,
     model: 'smollm2-135m-instruct',
     draft: 'auto',

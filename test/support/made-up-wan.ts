@@ -19,6 +19,7 @@ function run(prompt: string, mode: string, drafts: readonly (readonly [number, n
     ...{ draftMs: 1, roundMs: hops * t1Ms + passMs(drafted + 1), computeMs: passMs(drafted + 1) },
     ...{ queueMs: 0, linkBytes: 100, opening: false, fromIdle: true, prepared: null },
     ...{
+      predictedMs: 0,
       frames: 1,
       answeredRows: drafted + 1,
       stagesMs: Array<number>(workers).fill(passMs(drafted + 1) / workers),

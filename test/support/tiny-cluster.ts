@@ -15,6 +15,7 @@ import type { LayerRange, ShardManifest } from '../../shards/manifest.ts';
 import type { Topology } from '../../shards/open-message.ts';
 import { startWorker, type Worker } from '../../shards/worker.ts';
 import { startLmDrafter } from '../../src/drafting/lm-drafter.ts';
+import type { SchedulingPolicy } from '../../src/engine/policy.ts';
 import { readGguf } from '../../src/models/gguf.ts';
 import { type PackedShard, packShard } from '../../src/models/pack.ts';
 import { type Serving, startServing } from '../../src/serving.ts';
@@ -63,6 +64,7 @@ export interface TinyClusterOptions {
   readonly lm?: boolean;
   readonly sessionsMax?: number;
   readonly queuedMax?: number;
+  readonly scheduling?: SchedulingPolicy;
   readonly layers?: number;
   readonly kvBytesMax?: number;
 }
@@ -123,6 +125,7 @@ export async function startTinyCluster(
           ],
     sessionsMax: options.sessionsMax ?? 8,
     queuedMax: options.queuedMax ?? 64,
+    scheduling: options.scheduling ?? 'laps',
     contextMax: null,
     allowVariant: false,
     clock: systemClock,

@@ -21,6 +21,8 @@ function frameOf(round: number, draft: Draft, ids: number[], continues: boolean)
     sentMs: 0,
     opening: false,
     alone: !continues,
+    othersRows: 0,
+    expectedMs: 0,
   };
 }
 

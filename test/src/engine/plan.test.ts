@@ -1,50 +1,126 @@
+/** What starts now, by hand-made snapshots: bounds, who gives way, owners, places. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planRounds, type SessionView } from '../../../src/engine/plan.ts';
+import { type PlanLimits, planRounds, type SessionView } from '../../../src/engine/plan.ts';
 
-const limits = { runningMax: 2, framesMax: 4, backlogTokensMax: 10 };
+const limits: PlanLimits = {
+  runningMax: 2,
+  placesMax: 8,
+  positionsFree: 1000,
+  rowsMax: 100,
+  framesMax: 4,
+  backlogTokensMax: 10,
+};
+
+let arrivals = 0;
 const view = (id: string, part: Partial<SessionView> = {}): SessionView => ({
   id,
+  owner: '',
+  ownerLead: 0,
   status: 'decode',
   busy: false,
+  held: false,
+  arrival: arrivals++,
+  waitedMs: 0,
+  attainedMs: 0,
+  remainingMs: 0,
+  steady: false,
   frames: 0,
+  rowsUnderWay: 0,
+  rowsNext: 5,
+  positions: 10,
   pipelined: false,
   backlogTokens: 0,
   ...part,
 });
+const plan = (sessions: SessionView[], part: Partial<PlanLimits> = {}) =>
+  planRounds(sessions, 'laps', { ...limits, ...part });
 
-test('planRounds opens waiting sessions in order, up to the limit', () => {
-  const plan = planRounds(
-    [view('a'), view('b', { status: 'waiting' }), view('c', { status: 'waiting' })],
-    limits,
-  );
-  assert.deepEqual(plan.open, ['b']);
-  assert.deepEqual(plan.draft, ['a']);
+test('planRounds opens waiting sessions in order, up to those that may be at work', () => {
+  const { open, draft, working } = plan([
+    view('a'),
+    view('b', { status: 'waiting' }),
+    view('c', { status: 'waiting' }),
+  ]);
+  assert.deepEqual(open, ['b']);
+  assert.deepEqual(draft, ['a']);
+  assert.equal(working, 2);
 });
 
-test('planRounds leaves a session alone that is drafting, prefilling or has a slow reader', () => {
+test('planRounds leaves a session alone that is drafting, prefilling, held or has a slow reader', () => {
   const sessions = [
     view('a', { busy: true }),
     view('b', { status: 'prefill' }),
     view('c', { backlogTokens: 11 }),
+    view('d', { status: 'waiting', held: true }),
   ];
-  assert.deepEqual(planRounds(sessions, limits).draft, []);
+  assert.deepEqual(plan(sessions, { runningMax: 4 }), { open: [], draft: [], window: 2, working: 2 });
+});
+
+test('planRounds lets one that needs little time go before one that had much, between its rounds', () => {
+  const long = view('long', { attainedMs: 60_000, remainingMs: 60_000, steady: true });
+  const fresh = view('fresh', { status: 'waiting' });
+  assert.deepEqual(plan([long, fresh], { runningMax: 1 }), {
+    open: ['fresh'],
+    draft: [],
+    window: 4,
+    working: 1,
+  });
+  // A round under way is never broken off.
+  assert.deepEqual(plan([{ ...long, frames: 1 }, fresh], { runningMax: 1 }).open, []);
+  assert.deepEqual(planRounds([long, fresh], 'fcfs', { ...limits, runningMax: 1 }).draft, ['long']);
 });
 
 test('planRounds keeps one round under way unless frames may follow one another', () => {
-  assert.deepEqual(planRounds([view('a', { frames: 1 })], limits).draft, []);
-  assert.deepEqual(planRounds([view('a', { frames: 3, pipelined: true })], limits).draft, ['a']);
-  assert.deepEqual(planRounds([view('a', { frames: 4, pipelined: true })], limits).draft, []);
+  assert.deepEqual(plan([view('a', { frames: 1 })]).draft, []);
+  assert.deepEqual(plan([view('a', { frames: 3, pipelined: true })]).draft, ['a']);
+  assert.deepEqual(plan([view('a', { frames: 4, pipelined: true })]).draft, []);
 });
 
-test('planRounds shares the frames between the sessions on the ring, at least one each', () => {
-  assert.equal(planRounds([view('a')], limits).window, 4);
-  assert.equal(planRounds([view('a'), view('b')], limits).window, 2);
-  assert.equal(
-    planRounds(
-      ['a', 'b', 'c', 'd', 'e'].map((id) => view(id)),
-      limits,
-    ).window,
-    1,
-  );
+test('planRounds shares the frames between the sessions at work, at least one each', () => {
+  const five = ['a', 'b', 'c', 'd', 'e'].map((id) => view(id));
+  assert.equal(plan(five.slice(0, 1), { runningMax: 8 }).window, 4);
+  assert.equal(plan(five.slice(0, 2), { runningMax: 8 }).window, 2);
+  assert.equal(plan(five, { runningMax: 8 }).window, 1);
+});
+
+test('planRounds starts no more rows than fill the stages, and first frames before further ones', () => {
+  const flowing = view('a', { frames: 1, rowsUnderWay: 5, pipelined: true });
+  const idle = ['b', 'c', 'd'].map((id) => view(id));
+  const crowded = plan([flowing, ...idle], { runningMax: 8, rowsMax: 12, framesMax: 16 });
+  assert.deepEqual(crowded.draft, ['b', 'c']);
+  assert.deepEqual(plan([flowing, ...idle], { runningMax: 8, framesMax: 16 }).draft, ['b', 'c', 'd', 'a']);
+  // However little fits: one is always at work.
+  assert.deepEqual(plan([view('a', { rowsNext: 50 })], { rowsMax: 1 }).draft, ['a']);
+});
+
+test('planRounds serves the owner first that had less, whatever the policy says', () => {
+  const sessions = [
+    view('a', { status: 'waiting', owner: 'flood', ownerLead: 1 }),
+    view('b', { status: 'waiting', owner: 'flood', ownerLead: 1 }),
+    view('c', { status: 'waiting', owner: 'calm', remainingMs: 9e9, steady: true }),
+  ];
+  assert.deepEqual(plan(sessions, { runningMax: 1 }).open, ['c']);
+});
+
+test('planRounds leaves places to owners that have none yet', () => {
+  const flood = Array.from({ length: 8 }, (_, i) => view(`f${i}`, { status: 'waiting', owner: 'flood' }));
+  assert.equal(plan(flood, { runningMax: 8 }).open.length, 4, 'alone, half of the places');
+  const placed = flood.slice(0, 4).map((session) => ({ ...session, status: 'decode' as const }));
+  const calm = view('calm', { status: 'waiting', owner: 'calm' });
+  const { open } = plan([...placed, ...flood.slice(4), calm], { runningMax: 8 });
+  assert.deepEqual(open, ['calm']);
+});
+
+test('planRounds lets nobody overtake who waits for room in the caches, but rounds go on', () => {
+  const sessions = [
+    view('a'),
+    view('large', { status: 'waiting', positions: 500 }),
+    view('small', { status: 'waiting', positions: 10 }),
+  ];
+  assert.deepEqual(plan(sessions, { runningMax: 8, positionsFree: 400 }).open, []);
+  assert.deepEqual(plan(sessions, { runningMax: 8, positionsFree: 400 }).draft, ['a']);
+  assert.deepEqual(plan(sessions, { runningMax: 8 }).open, ['large', 'small']);
+  // Alone it is always let in: its own length is checked before.
+  assert.deepEqual(plan(sessions.slice(1), { runningMax: 8, positionsFree: 400 }).open, ['large']);
 });

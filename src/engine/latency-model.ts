@@ -1,0 +1,152 @@
+/**
+ * What time on this ring is made of, fitted online from what verdicts tell, each term on its own measurement so that it
+ * can be read (an interpretable latency model, arXiv 2605.15051, with links and stages in place of one server):
+ *
+ *   round(rows, others) = links + Σ over stages (fixed + perRow · rows) + loadPerRow · others
+ *   draft(tokens)       = fixed + perToken · tokens
+ *   prefill(rows, others) = fixed + perRow · rows + loadPerRow · others
+ *
+ * `others` are the rows that other sessions have under way when a frame leaves. loadPerRow is their c2: by symmetry it is
+ * also what one more row costs each other session. Feeds the size of frames, draft lengths, the order of sessions, the
+ * rows that may be under way, and the times told to clients.
+ */
+import type { Draft } from '../drafting/drafter.ts';
+import { createLineFit, type LineFit } from '../drafting/line-fit.ts';
+import type { RingVerdict } from './ring.ts';
+import type { StageCost } from './slices.ts';
+
+/** Believed of a stage until the first verdicts: a quarter of a 135M model on one core. */
+const stagePrior = { level: 3, slope: 1 };
+/** Believed of a draft's time: a trained head. */
+const draftPrior = { level: 5, slope: 1.5 };
+/** Believed of the time to the first token: a round, and per row what flows through the slowest stage. */
+const prefillPrior = { level: 120, slope: 1 };
+/** Weight of what was known when a new time in links comes in: links drift within seconds. */
+const linkDecay = 0.8;
+/** Weight of earlier evidence of what others' rows cost: it holds for the load of the last hundred rounds. */
+const loadDecay = 0.98;
+/** Evidence that outweighs the prior: so many rounds beside ten rows of others. */
+const loadPriorWeight = 2 * 10 ** 2;
+/** Believed share of the slowest stage's time of a row that another session waits for it. */
+const loadPriorShare = 0.5;
+
+/** A frame as it was when it left. */
+interface SentFrame {
+  readonly rows: number;
+  /** Rows that other sessions had under way. */
+  readonly othersRows: number;
+  readonly sentMs: number;
+  /** Nothing else of its session was under way, so its time is the ring's own. */
+  readonly alone: boolean;
+  /** It carried a prompt. */
+  readonly opening: boolean;
+}
+
+/** The terms as they stand, ms. */
+interface LatencyTerms {
+  readonly linksMs: number;
+  /** Sums over the stages. */
+  readonly stagesFixedMs: number;
+  readonly stagesRowMs: number;
+  readonly loadRowMs: number;
+  /** By drafter: what one more token of a draft takes. */
+  readonly draftTokenMs: ReadonlyMap<string, number>;
+  readonly prefillFixedMs: number;
+  readonly prefillRowMs: number;
+}
+
+export interface LatencyModel {
+  /** Pass of the slowest stage. */
+  stage(): StageCost;
+  terms(): LatencyTerms;
+  roundMs(rows: number, othersRows: number): number;
+  /** Time that a draft of this source and length takes. */
+  draftMs(draft: Draft): number;
+  /** From the first frame of a prompt of so many rows to its first token. */
+  prefillMs(rows: number, othersRows: number): number;
+  /** Do links cost more than a pass of one row, so that overlapping is worth wasted rows? */
+  pipeliningPays(): boolean;
+  /**
+   * Rows under way that keep the slowest stage busy by passes in which the fixed cost is a small share: those in a pass
+   * there, and as many again for each pass that fits into the rest of the way round.
+   */
+  fillingRows(): number;
+  observeVerdict(frame: SentFrame, result: { nowMs: number; stages: RingVerdict['stages'] }): void;
+  observeDraft(draft: Draft): void;
+  observePrefill(rows: number, othersRows: number, elapsedMs: number): void;
+}
+
+/** Rows of a pass cost so many times its fixed part where stages count as full. */
+const fullPassFactor = 8;
+
+export function createLatencyModel(): LatencyModel {
+  let stageFits: LineFit[] = [createLineFit(stagePrior)];
+  let links: number | null = null;
+  let loadCovariance = 0;
+  let loadSpread = 0;
+  /** By drafter, of which there are a handful. */
+  const drafts = new Map<string, LineFit>();
+  const prefill = createLineFit(prefillPrior);
+
+  const sumOf = (of: (fit: LineFit) => number): number => stageFits.reduce((sum, fit) => sum + of(fit), 0);
+  const linksMs = (): number => links ?? 0;
+  const passesMs = (rows: number): number => sumOf((fit) => fit.at(rows));
+
+  function stage(): StageCost {
+    const slowest = stageFits.reduce((most, fit) => (fit.at(8) > most.at(8) ? fit : most));
+    return { fixedMs: slowest.at(0), perRowMs: slowest.slope };
+  }
+
+  function loadRowMs(): number {
+    const prior = loadPriorShare * stage().perRowMs;
+    return Math.max(0, (loadCovariance + loadPriorWeight * prior) / (loadSpread + loadPriorWeight));
+  }
+
+  /** What a frame took beyond what it would have taken alone, against the rows that others had under way. */
+  function observeLoad(othersRows: number, extraMs: number): void {
+    loadCovariance = loadDecay * loadCovariance + othersRows * extraMs;
+    loadSpread = loadDecay * loadSpread + othersRows ** 2;
+  }
+
+  return {
+    stage,
+    terms: () => ({
+      linksMs: linksMs(),
+      stagesFixedMs: passesMs(0),
+      stagesRowMs: sumOf(({ slope }) => slope),
+      loadRowMs: loadRowMs(),
+      draftTokenMs: new Map([...drafts].map(([source, fit]) => [source, fit.slope])),
+      prefillFixedMs: prefill.at(0),
+      prefillRowMs: prefill.slope,
+    }),
+    roundMs: (rows, othersRows) => linksMs() + passesMs(rows) + loadRowMs() * othersRows,
+    draftMs: ({ source, ids }) => drafts.get(source)?.at(ids.length) ?? 0,
+    prefillMs: (rows, othersRows) => prefill.at(rows) + loadRowMs() * othersRows,
+    pipeliningPays: () => links !== null && links > passesMs(1),
+    fillingRows() {
+      const { fixedMs, perRowMs } = stage();
+      if (perRowMs <= 0) return Number.POSITIVE_INFINITY;
+      const passRows = Math.max(1, (fullPassFactor * fixedMs) / perRowMs);
+      return (passRows * (linksMs() + passesMs(passRows))) / (fixedMs + perRowMs * passRows);
+    },
+    observeVerdict({ rows, othersRows, sentMs, alone, opening }, { nowMs, stages }) {
+      if (stages.length === 0 || opening) return;
+      // Another number of stages is another route: nothing of the old one's passes holds.
+      if (stages.length !== stageFits.length) stageFits = stages.map(() => createLineFit(stagePrior));
+      for (const [index, { passRows, runUs }] of stages.entries()) {
+        stageFits[index]!.observe(passRows, runUs / 1000);
+      }
+      if (!alone) return;
+      const busyMs = stages.reduce((sum, { queueUs, runUs }) => sum + queueUs + runUs, 0) / 1000;
+      const now = Math.max(0, nowMs - sentMs - busyMs);
+      links = links === null ? now : linkDecay * links + (1 - linkDecay) * now;
+      if (othersRows > 0) observeLoad(othersRows, busyMs - passesMs(rows));
+    },
+    observeDraft({ source, ids, draftMs }) {
+      if (!drafts.has(source)) drafts.set(source, createLineFit(draftPrior));
+      drafts.get(source)!.observe(ids.length, draftMs);
+    },
+    observePrefill: (rows, othersRows, elapsedMs) =>
+      prefill.observe(rows, Math.max(0, elapsedMs - loadRowMs() * othersRows)),
+  };
+}

@@ -1,0 +1,74 @@
+/** What verdicts say of stages, links and the load of others, on rings whose costs are known. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { emptyDraft } from '../../../src/drafting/drafter.ts';
+import { createLatencyModel, type LatencyModel } from '../../../src/engine/latency-model.ts';
+
+const sent = { rows: 1, othersRows: 0, sentMs: 0, alone: true, opening: false };
+const near = (actual: number, expected: number, within: number, what: string): void =>
+  assert.ok(Math.abs(actual - expected) <= within, `${what}: ${actual} instead of ${expected}`);
+
+/** Two stages of 2 ms + 3 ms a row and 1 ms + 1 ms a row, 40 ms of links; each row of others costs 0.5 ms. */
+function learn(model: LatencyModel, rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    const rows = 1 + (i % 8);
+    const othersRows = i % 3 === 0 ? 0 : 5 * (i % 4);
+    const stages = [
+      { queueUs: 500 * othersRows, runUs: 1000 * (2 + 3 * rows), passRows: rows, passSessions: 1 },
+      { queueUs: 0, runUs: 1000 * (1 + rows), passRows: rows, passSessions: 1 },
+    ];
+    const busyMs = stages.reduce((sum, { queueUs, runUs }) => sum + queueUs + runUs, 0) / 1000;
+    model.observeVerdict({ ...sent, rows, othersRows }, { nowMs: 40 + busyMs, stages });
+  }
+}
+
+test("a stage's time is a cost of all rows of its pass, not of the frame's alone", () => {
+  const model = createLatencyModel();
+  for (let i = 0; i < 200; i++) {
+    const passRows = 1 + (i % 8);
+    const slow = { queueUs: 0, runUs: 2000 + 3000 * passRows, passRows, passSessions: passRows };
+    const fast = { queueUs: 0, runUs: 100, passRows: 1, passSessions: 1 };
+    model.observeVerdict({ ...sent, alone: false }, { nowMs: 0, stages: [fast, slow] });
+  }
+  const { fixedMs, perRowMs } = model.stage();
+  near(perRowMs, 3, 0.2, 'ms a row');
+  near(fixedMs, 2, 0.7, 'ms a pass');
+});
+
+test('a round is links, passes and the load of others, each fitted on its own', () => {
+  const model = createLatencyModel();
+  learn(model, 400);
+  const { linksMs, stagesRowMs, stagesFixedMs, loadRowMs } = model.terms();
+  near(linksMs, 40, 0.1, 'links');
+  near(stagesRowMs, 4, 0.2, 'a row');
+  near(stagesFixedMs, 3, 1, 'passes');
+  near(loadRowMs, 0.5, 0.1, "a row of others'");
+  near(model.roundMs(5, 0), 63, 1, 'a round alone');
+  near(model.roundMs(5, 20), 73, 2.5, 'a round beside others');
+  assert.equal(model.pipeliningPays(), true);
+});
+
+test('rows that fill the stages: a pass of which the fixed part is small, and as many for each on the way', () => {
+  const model = createLatencyModel();
+  learn(model, 400);
+  // 8 · 2 / 3 = 5.3 rows in 18 ms at the slowest stage; a way round takes 40 + 18 + 6.3 ms.
+  near(model.fillingRows(), (5.33 * 64.3) / 18, 4, 'rows');
+});
+
+test('times of drafts are kept by drafter, and the time to the first token by rows', () => {
+  const model = createLatencyModel();
+  const draftOf = (source: string, tokens: number, draftMs: number) => ({
+    ...emptyDraft,
+    source,
+    draftMs,
+    ids: new Uint32Array(tokens),
+  });
+  for (let i = 0; i < 60; i++) {
+    model.observeDraft(draftOf('head', 1 + (i % 6), 3 + 2 * (1 + (i % 6))));
+    model.observeDraft(draftOf('ngram', i % 9, 0.1));
+    model.observePrefill(100 + 10 * (i % 20), 0, 50 + 1.5 * (100 + 10 * (i % 20)));
+  }
+  near(model.draftMs(draftOf('head', 4, 0)), 11, 0.5, 'a draft of the head');
+  near(model.draftMs(draftOf('ngram', 4, 0)), 0.1, 0.2, 'a copy');
+  near(model.prefillMs(300, 0), 500, 10, 'a prompt');
+});
