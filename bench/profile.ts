@@ -143,16 +143,20 @@ function profileText({ mode, rounds, window }: Measured, profiles: readonly Name
       const times = merged(ofKind.flatMap(({ profile }) => selfTimes(profile, window)));
       const total = sum(times.map(({ ms }) => ms));
       const title = `${mode}, ${rounds} rounds: ${kind} (${ofKind.length}), ${cell(total / rounds, 3)} ms a round of all`;
+      const owners = [...Map.groupBy(times, ({ owner }) => owner)]
+        .map(([owner, group]) => ({ owner, share: sum(group.map(({ ms }) => ms)) / total }))
+        .toSorted((a, b) => b.share - a.share)
+        .map(({ owner, share }) => `${owner} ${cell(100 * share, 1)} %`);
       const rows = times
         .slice(0, functionsShown)
         .map(({ name, ms }) => [name, cell((1000 * ms) / rounds, 1), `${cell((100 * ms) / total, 1)} %`]);
-      return `${title}\n${plainTable({ textColumns: 1, header: ['function', 'µs a round', 'share'], rows })}`;
+      return `${title}\n${owners.join(', ')}\n${plainTable({ textColumns: 1, header: ['function', 'µs a round', 'share'], rows })}`;
     })
     .join('\n\n');
 }
 
 function merged(times: readonly FunctionTime[]): FunctionTime[] {
   return [...Map.groupBy(times, ({ name }) => name)]
-    .map(([name, group]) => ({ name, ms: sum(group.map(({ ms }) => ms)) }))
+    .map(([name, group]) => ({ name, owner: group[0].owner, ms: sum(group.map(({ ms }) => ms)) }))
     .toSorted((a, b) => b.ms - a.ms);
 }

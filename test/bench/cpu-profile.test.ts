@@ -20,11 +20,13 @@ const profile: CpuProfile = {
 test('selfTimes adds what ran within the window, by function, without idle time', () => {
   const all = { fromUs: 0, toUs: 2_000_000 };
   assert.deepEqual(selfTimes(profile, all), [
-    { name: '(anonymous) node:internal/timers', ms: 3 },
-    { name: 'run executor.ts:70', ms: 2.5 },
+    { name: '(anonymous) node:internal/timers', owner: 'Node', ms: 3 },
+    { name: 'run executor.ts:70', owner: 'Foretoken', ms: 2.5 },
   ]);
   const behindIdle = { fromUs: 1_006_200, toUs: 1_006_600 };
-  assert.deepEqual(selfTimes(profile, behindIdle), [{ name: 'run executor.ts:70', ms: 0.5 }]);
+  assert.deepEqual(selfTimes(profile, behindIdle), [
+    { name: 'run executor.ts:70', owner: 'Foretoken', ms: 0.5 },
+  ]);
 });
 
 test('runsFile finds the file that a thread begins with', () => {
