@@ -200,21 +200,27 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const roundMs = roundMsOf(request);
     const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
     const choice = lengthFor(known, policy, 0, available, roundMs, draftMs);
-    const { drafted, committed } = known.yield;
-    const msPerToken = (roundMs(drafted + 1) + draftMs(drafted)) / committed;
+    const { msPerToken, reachMin } = confidentPrice(model, known, roundMs);
     const pays = choice.length > 0 || msPerToken < roundMs(1);
     if (policy.draftLength !== 'auto' || !known.confident || !pays) {
       return { model, known, ...choice, reachMin: 0 };
     }
-    // It decides itself where to stop: where one more token costs more than the chance that it counts is worth.
+    return { model, known, length: Math.min(available, confidentLengthMax), msPerToken, reachMin };
+  }
+
+  /**
+   * What a model that knows its confidence came to so far, and where it is to stop: where one more token costs more than
+   * the chance that it counts is worth.
+   */
+  function confidentPrice(
+    { name }: Drafter,
+    { yield: { drafted, committed } }: ModelExperience,
+    roundMs: (rows: number) => number,
+  ): { readonly msPerToken: number; readonly reachMin: number } {
+    const draftMs = (length: number): number => experience.modelDraftMs(name, length);
+    const msPerToken = (roundMs(drafted + 1) + draftMs(drafted)) / committed;
     const tokenMs = roundMs(2) - roundMs(1) + draftMs(2) - draftMs(1);
-    return {
-      model,
-      known,
-      length: Math.min(available, confidentLengthMax),
-      msPerToken,
-      reachMin: tokenMs / msPerToken,
-    };
+    return { msPerToken, reachMin: tokenMs / msPerToken };
   }
 
   return {
@@ -225,18 +231,19 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     preparation(request) {
       const { sequence, draftTokensMax, policy = autoPolicy } = request;
       const session = experience.of(sequence);
-      const usual = models.filter(
-        ({ name }) =>
-          policy.drafter === name ||
-          (policy.drafter === 'auto' && session.models.get(name)!.idleRounds < preparedIdleRoundsMax),
-      );
+      const asked = models
+        .map((model) => ({ model, known: session.models.get(model.name)! }))
+        .filter(
+          ({ model, known }) =>
+            policy.drafter === model.name ||
+            (policy.drafter === 'auto' && known.idleRounds < preparedIdleRoundsMax),
+        )
+        .map(({ model, known }) => ({ model, ...confidentPrice(model, known, experience.roundMs) }));
+      const [best] = asked.sort((a, b) => a.msPerToken - b.msPerToken);
+      if (best === undefined) return null;
       if (policy.draftLength !== 'auto') {
-        const [model] = usual;
-        const length = Math.min(policy.draftLength, draftTokensMax);
-        return model === undefined || length === 0 ? null : { model, draftTokensMax: length, reachMin: 0 };
+        return { ...best, draftTokensMax: Math.min(policy.draftLength, draftTokensMax), reachMin: 0 };
       }
-      const best = cheapestOf(usual.map((model) => modelOffer(model, request, session, policy)));
-      if (best === null || best.length === 0) return null;
       const reachMin = mayFlow(request) ? pipelinedReachMin : best.reachMin;
       return { model: best.model, draftTokensMax, reachMin };
     },
