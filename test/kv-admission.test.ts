@@ -56,3 +56,35 @@ test('choices of one prompt each take their room, and their prompt is still pref
   );
   assert.deepEqual(cached, [0, 99, 99, 99]);
 });
+
+test('sessions that outgrow the memory go off the ring and come back, and say what they say alone', async (t) => {
+  const model = await makeTinyModel(t);
+  // Each comes with room for 256 tokens beyond its prompt: two at once, but not two whole answers.
+  const cluster = { workers: 2, topology: 'chain', kvBytesMax: 700 * positionBytes } as const;
+  const { serving, workers } = await startTinyCluster(t, model, cluster);
+  const ask = async (place: number, owner: string): Promise<number[]> => {
+    const promptIds = Array.from({ length: 30 + 7 * place }, (_, i) => 3 + ((7 * i + 31 * place) % 250));
+    const { events } = await serving.completions.start({
+      ...{ messages: [], promptIds, temperature: place % 2, topP: 1, topK: 0, minP: 0, seed: 7n },
+      ...{ maxTokens: 380, stop: [], prediction: null, speculation: policy, owner, ignoreEos: true },
+      ...(place % 3 === 0
+        ? {}
+        : { penalties: { frequency: 0.5, presence: 0, repetition: 1.1 }, logprobs: 2 }),
+      signal: new AbortController().signal,
+    });
+    const ids: number[] = [];
+    for await (const event of events) if (event.type === 'text') ids.push(...event.ids);
+    return ids;
+  };
+  const places = [0, 1, 2, 3];
+  const alone: number[][] = [];
+  for (const place of places) alone.push(await ask(place, `alone ${place}`));
+  const before = workers.map(({ counters }) => counters.sessionsOpened);
+  const together = await Promise.all(places.map((place) => ask(place, 'together')));
+  assert.deepEqual(together, alone);
+  for (const [i, { counters }] of workers.entries()) {
+    assert.ok(counters.sessionsOpened - before[i]! > places.length, 'nobody went off the ring');
+    assert.equal(counters.errors.get('kv_budget'), undefined);
+  }
+  await eventually('all sessions are closed', () => workers.every(({ sessionCount }) => sessionCount === 0));
+});

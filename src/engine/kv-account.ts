@@ -1,12 +1,12 @@
 /**
- * Room in the key/value caches that sessions on the ring may still need. A session is let in only if it fits beside the
- * others at its longest, so that none fails in the middle of an answer; what is not taken holds caches of finished
- * sessions, which the workers evict for those that run. Counted in positions of the stage with the least room.
+ * Room in the key/value caches, as sessions on the ring have taken it ahead of their rows: no worker ever lacks memory for
+ * a frame. What is not taken holds caches of finished sessions, which the workers evict for those that run. Counted in
+ * positions of the stage with the least room.
  */
 import { kvRoomOf } from '../../shards/kv-room.ts';
 
 export interface KvAccount {
-  /** Takes room for `rows` positions if there is; a session alone is always let in. Again with the same name: changes nothing. */
+  /** Takes room for `rows` positions in all if there is, else changes nothing. A session alone always gets it. */
   take(session: string, rows: number): boolean;
   /** Positions that nobody has taken. */
   free(): number;
@@ -21,12 +21,13 @@ export function createKvAccount(positions: () => number): KvAccount {
 
   return {
     take(session, rows) {
-      if (taken.has(session)) return true;
-      const room = kvRoomOf(rows);
+      const own = taken.get(session);
+      const room = Math.max(kvRoomOf(rows), own ?? 0);
+      const others = sum - (own ?? 0);
       // Where a step of growth does not fit, a cache alone on the ring grows by what it needs.
-      if (taken.size > 0 && sum + room > positions()) return false;
+      if (others > 0 && others + room > positions()) return false;
       taken.set(session, room);
-      sum += room;
+      sum = others + room;
       return true;
     },
     free: () => positions() - sum,

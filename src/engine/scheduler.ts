@@ -130,20 +130,51 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     for (const id of plan.open) {
       const run = runs.get(id)!;
       // Who is held back leaves a place to somebody else.
-      if (isHeld(run) || !room.take(id, run.session.rowsMax)) wake();
+      if (isHeld(run) || !takeRoom(run)) wake();
       else endIf(run, run.open());
     }
-    for (const id of plan.draft) runs.get(id)!.startDraft();
+    for (const id of plan.draft) if (keepsRoom(runs.get(id)!)) runs.get(id)!.startDraft();
     const tokensMax = preparedTokens(load().running);
     for (const run of runs.values()) run.prepare(tokensMax);
+  }
+
+  function takeRoom({ session }: SessionRun): boolean {
+    const { rowsWanted } = session;
+    if (!room.take(session.id, rowsWanted)) return false;
+    session.rowsGranted = Math.max(session.rowsGranted, rowsWanted);
+    return true;
+  }
+
+  /**
+   * Room for a session's next round. Where memory runs out, the youngest goes off the ring, so that the oldest always
+   * comes to its end. False: it was the youngest itself.
+   */
+  function keepsRoom(run: SessionRun): boolean {
+    const { session } = run;
+    if (session.status !== 'decode') return false; // went off the ring for another one's sake
+    while (!session.isRoomy && !takeRoom(run)) {
+      if (session.tokens.length <= session.rowsGranted) return true; // with a shorter draft
+      const placed = [...runs.values()].filter((other) => other.session.status !== 'waiting');
+      const youngest = placed.reduce((a, b) => (b.arrival > a.arrival ? b : a));
+      youngest.suspend();
+      youngest.session.rowsGranted = 0;
+      room.give(youngest.session.id);
+      wake();
+      if (youngest === run) return false;
+    }
+    return true;
   }
 
   /** Does a session do better to wait until another one's prefill is through, and start from its rows? */
   function isHeld(run: SessionRun): boolean {
     const { session } = run;
     const donor = session.request.scorePrompt ? null : prefixes.awaited(session.owner, session.tokens);
-    run.awaited = donor === null ? null : runs.get(donor)!.session;
+    run.awaited = donor === null ? null : named(donor);
     return donor !== null;
+  }
+
+  function named(name: string): Session {
+    return [...runs.values()].find((run) => run.name === name)!.session;
   }
 
   function settle(): void {

@@ -82,10 +82,14 @@ export class SessionRun {
   readonly stats: SessionStats;
   private readonly options: RunOptions;
   private readonly abort = new AbortController();
-  private readonly tally = new RoundTally();
+  private tally = new RoundTally();
   private readonly flight = new Flight();
   private readonly trend = new AcceptanceTrend();
   private stream: RingStream | null = null;
+  /** Its name on the ring: another one each time, since word of an end takes longer than that of a beginning. */
+  name: string;
+  /** Times that it was put on the ring. */
+  private openings = 0;
   /** The session whose prefill this one waits for, to start from its rows. */
   awaited: Session | null = null;
   /** The draft that is being made; null if none is. */
@@ -107,6 +111,7 @@ export class SessionRun {
 
   constructor(session: Session, arrival: number, options: RunOptions) {
     this.session = session;
+    this.name = session.id;
     this.arrival = arrival;
     this.options = options;
     this.stats = newSessionStats(options.now());
@@ -135,7 +140,7 @@ export class SessionRun {
       frames: flight.length,
       rowsUnderWay: this.rowsUnderWay,
       rowsNext: status === 'waiting' ? Math.min(session.promptLength, prefillChunkRows) : this.rowsOfRound,
-      positions: kvRoomOf(session.rowsMax),
+      positions: kvRoomOf(session.rowsWanted),
       pipelined: this.isPipelined(),
       backlogTokens: session.request.sink.backlogTokens(),
     };
@@ -173,16 +178,17 @@ export class SessionRun {
     return rounds === 'async' || (rounds === 'auto' && byEquality && this.options.latency.pipeliningPays());
   }
 
-  /** Puts the session on the ring and its prompt under way. */
+  /** Puts the session on the ring and its prompt under way, with what of the answer is final. */
   open(): Ending | null {
     const { ring, drafter, latency, prefixes, rowsUnderWay, shares, now, post } = this.options;
     const { session } = this;
     const { request } = session;
+    this.name = this.openings === 0 ? session.id : `${session.id}-${this.openings}`;
     const adopt = request.scorePrompt === true ? null : prefixes.find(session.owner, session.tokens);
     try {
       this.stream = ring.open(
         {
-          session: session.id,
+          session: this.name,
           tail: {
             sampling: request.sampling,
             promptLength: session.promptLength,
@@ -204,16 +210,19 @@ export class SessionRun {
     } catch (error) {
       return { outcome: 'failed', error };
     }
-    this.stats.startedMs = now();
     session.status = 'prefill';
     session.adopt(adopt?.length ?? 0);
-    prefixes.begin(session.id, session.owner, session.tokens, adopt?.length ?? 0);
-    this.stats.cachedTokens = adopt?.length ?? 0;
-    const rows = session.promptLength - this.stats.cachedTokens;
-    this.stats.predictedPrefillMs = latency.prefillMs(rows, rowsUnderWay());
+    prefixes.begin(this.name, session.owner, session.tokens, adopt?.length ?? 0);
+    const rows = session.tokens.length - (adopt?.length ?? 0);
     shares.charge(session.owner, rows);
     for (const frame of session.prefillFrames()) this.stream.forward(frame);
-    drafter.open(session, request.speculation);
+    if (this.openings === 0) {
+      this.stats.startedMs = now();
+      this.stats.cachedTokens = adopt?.length ?? 0;
+      this.stats.predictedPrefillMs = latency.prefillMs(rows, rowsUnderWay());
+      drafter.open(session, request.speculation);
+    }
+    this.openings += 1;
     return this.startAnswer();
   }
 
@@ -382,6 +391,23 @@ export class SessionRun {
     this.exhausted = false;
   }
 
+  /**
+   * Leaves the ring to make room. Its caches stay until the memory is needed; what is final comes back with it.
+   */
+  suspend(): void {
+    const { prefixes, now } = this.options;
+    const { session } = this;
+    const whole = session.status === 'decode';
+    this.abandon();
+    this.stream!.close(whole ? 'keep' : 'free');
+    if (whole) prefixes.keep(this.name, session.tokens);
+    else prefixes.drop(this.name);
+    this.stream = null;
+    this.tally = new RoundTally();
+    this.idleSinceMs = now();
+    session.leaveRing();
+  }
+
   private settleScores(position: number, logprobs: LogprobRows): Ending | null {
     const { session } = this;
     session.settleScores(position, logprobs);
@@ -401,13 +427,13 @@ export class SessionRun {
     else this.abandon();
     if (session.outputLength === 0) {
       stats.firstTokenMs = now();
-      prefixes.ready(session.id);
     }
+    if (session.status === 'prefill') prefixes.ready(this.name);
     const before = session.outputLength;
     const reason = session.settle(verdict, alive);
     tally.add(settled, { nowMs: now(), stages, committed: session.outputLength - before });
     latency.observeVerdict({ ...settled, rows: settled.frame.ids.length }, { nowMs: now(), stages });
-    if (settled.opening) this.observePrefill(settled);
+    if (settled.opening && before === 0) this.observePrefill(settled);
     for (const { draft, verdict: whole } of judged) {
       const record = tally.conclude(draft, whole, now(), this.stream!.linkBytes());
       stats.rounds.push(record);
@@ -441,16 +467,16 @@ export class SessionRun {
     signal.removeEventListener('abort', this.onAbort);
     this.abort.abort();
     stats.finishedMs = now();
-    if (session.status !== 'waiting') drafter.close(session);
+    if (this.openings > 0) drafter.close(session);
     const complete = outcome === 'stop' || outcome === 'length';
     session.status = complete ? 'finished' : 'failed';
     this.stream?.close(complete ? 'keep' : 'free');
     if (session.outputLength > 0) lengths.observe(session.owner, session.outputLength, outcome === 'stop');
     if (complete) {
-      prefixes.keep(session.id, session.tokens);
+      prefixes.keep(this.name, session.tokens);
       sink.end(outcome, stats);
     } else {
-      prefixes.drop(session.id);
+      prefixes.drop(this.name);
       sink.fail(error ?? new GatewayError('client_gone', 'The client left before the answer was complete.'));
     }
   }

@@ -20,6 +20,11 @@ import type { SessionStats } from './session-stats.ts';
 /** Prompt rows in one frame: small enough that a verify frame of another session never waits long behind one. */
 export const prefillChunkRows = 64;
 
+/** Rows that a session takes room for at a time: a page of text, so that few sessions outgrow what they came with. */
+const answerRows = 256;
+/** Rows of the longest draft. */
+const draftRows = 64;
+
 export type FinishReason = 'stop' | 'length';
 
 /** Unread tokens above which rounds pause: a page of text, far above what a reading client ever has open. */
@@ -66,7 +71,7 @@ export interface SessionRequest {
 }
 
 /**
- * waiting: not yet on the ring. prefill: prompt sent, nothing committed. decode: at least one verdict came.
+ * waiting: not on the ring, not yet or not now. prefill: prompt sent, nothing committed. decode: at least one verdict came.
  * finished, failed: off the ring, the sink was told.
  */
 export type SessionStatus = 'waiting' | 'prefill' | 'decode' | 'finished' | 'failed';
@@ -82,6 +87,8 @@ export class Session implements Sequence {
   readonly draftPairs: number | null;
   readonly grammar: NonNullable<Sequence['grammar']> | null;
   status: SessionStatus = 'waiting';
+  /** Positions that the ring has room for, for this session. */
+  rowsGranted = 0;
   private epoch = 1;
   private round = 0;
   /** Positions [0, sent) are on the ring for good; the next epoch starts here. */
@@ -109,6 +116,13 @@ export class Session implements Sequence {
     this.sent = length;
   }
 
+  /** Off the ring: nothing of it is there any more, and what was sent is stale. */
+  leaveRing(): void {
+    this.status = 'waiting';
+    this.epoch += 1;
+    this.sent = 0;
+  }
+
   get outputLength(): number {
     return this.tokens.length - this.promptLength;
   }
@@ -118,9 +132,20 @@ export class Session implements Sequence {
     return this.promptLength + Math.max(0, this.request.maxTokens - 1);
   }
 
-  /** Most tokens that a draft may have: a verdict commits one more, and max_tokens is never exceeded. */
+  /** Positions that it should have room for before its next round: the rows of an answer of usual length ahead. */
+  get rowsWanted(): number {
+    return Math.min(this.rowsMax, this.tokens.length + answerRows);
+  }
+
+  /** Is there room for its longest draft? */
+  get isRoomy(): boolean {
+    return this.rowsGranted >= Math.min(this.rowsMax, this.tokens.length + draftRows);
+  }
+
+  /** Most tokens that a draft may have: a verdict commits one more, and neither max_tokens nor room is exceeded. */
   get draftTokensMax(): number {
-    return Math.max(0, this.request.maxTokens - this.outputLength - 1);
+    const room = this.rowsGranted - this.tokens.length;
+    return Math.max(0, Math.min(this.request.maxTokens - this.outputLength - 1, room));
   }
 
   /**
