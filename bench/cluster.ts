@@ -34,7 +34,7 @@ export interface ClusterModel {
 }
 
 /** How a gateway differs from that of a measurement of one answer at a time. */
-export type GatewayLoad = Partial<Pick<ServingOptions, 'sessionsMax' | 'queuedMax'>>;
+export type GatewayLoad = Partial<Pick<ServingOptions, 'sessionsMax' | 'queuedMax' | 'scheduling'>>;
 
 export interface BenchCluster {
   readonly links: DelayLinks;

@@ -3,6 +3,7 @@
  * at a constant rate, from idle to beyond what the ring can do; one plain session beside them as the base. All take the
  * same trace; equal requests must be answered equally, whoever else is served.
  */
+import { schedulingPolicies } from '../src/engine/policy.ts';
 import type { Serving } from '../src/serving.ts';
 import { prepareTasks } from './bench-tasks.ts';
 import { type BenchCluster, type ClusterModel, type GatewayLoad, startCluster } from './cluster.ts';
@@ -28,6 +29,10 @@ const answerTokensMax = 96;
 const queuedMax = 10_000;
 
 const echoes = 15;
+/** Policies are compared where a queue forms, and lives as long as it takes: who is late counts, too. */
+const policyShare = 0.9;
+const policySessions = 8;
+const policyGraceMs = 60_000;
 
 const spec = speculative('speculative', { drafter: 'auto', rounds: 'auto' });
 
@@ -126,7 +131,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
       gateways.set(setup, opened);
       return opened;
     };
-    return async (mode, load, setup, gatewayLoad = {}) => {
+    return async (mode, load, setup, gatewayLoad = {}, graceMs = windowMs / 2) => {
       const gateway = await gatewayOf(setup, gatewayLoad);
       const open = 'perSecond' in load;
       const run = await drive({
@@ -139,7 +144,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
           speculation: mode.speculation,
           pids: cluster.pids,
         },
-        graceMs: windowMs / 2,
+        graceMs,
       });
       const amount = open ? load.perSecond : load.users;
       const name = open ? `${amount.toFixed(2)} / s` : `${amount} user${amount === 1 ? '' : 's'}`;
@@ -166,6 +171,10 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     const saturation = most / meanAnswerTokens(runs);
     for (const share of options.rateShares)
       await measure(spec, { perSecond: share * saturation }, 'speculative');
+    for (const scheduling of schedulingPolicies) {
+      const gateway = { scheduling, sessionsMax: policySessions };
+      await measure(spec, { perSecond: policyShare * saturation }, scheduling, gateway, policyGraceMs);
+    }
   });
   await onCluster(1, async (measure) => {
     await measure(spec, { users: usersMost }, 'single passes');
@@ -178,4 +187,10 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
   return { ...report, goals: loadGoals(report) };
 }
 
-type Measure = (mode: BenchMode, load: Load, setup: string, gateway?: GatewayLoad) => Promise<LoadLine>;
+type Measure = (
+  mode: BenchMode,
+  load: Load,
+  setup: string,
+  gateway?: GatewayLoad,
+  graceMs?: number,
+) => Promise<LoadLine>;
