@@ -78,19 +78,24 @@ export async function runPrefillBench(options: PrefillOptions): Promise<PrefillR
     const gateway = await cluster.openGateway('chain');
     const ring = cluster.ringOf(gateway);
     await firstTokenMs(ring, nextPrompt(), prefillChunkRows, true);
-    const lines: ChunkLine[] = [];
-    for (const rows of sweptRows) {
-      const flowing: number[] = [];
-      const oneByOne: number[] = [];
-      for (let repeat = 0; repeat < repeats; repeat++) {
+    const samples = sweptRows.map((rows) => ({ rows, flowing: [] as number[], oneByOne: [] as number[] }));
+    // Sizes in turn, so that a machine that gets busy treats all alike.
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      for (const { rows, flowing, oneByOne } of samples) {
         flowing.push(await firstTokenMs(ring, nextPrompt(), rows, true));
         oneByOne.push(await firstTokenMs(ring, nextPrompt(), rows, false));
+        print(
+          `chunks of ${rows}: ${cell(flowing.at(-1)!)} ms flowing, ${cell(oneByOne.at(-1)!)} ms one by one`,
+        );
       }
-      lines.push({ rows, flowing: spreadOf(flowing), oneByOne: spreadOf(oneByOne) });
-      print(
-        `chunks of ${rows}: ${cell(median(flowing))} ms flowing, ${cell(median(oneByOne))} ms one by one`,
-      );
     }
+    const lines = samples.map(
+      ({ rows, flowing, oneByOne }): ChunkLine => ({
+        rows,
+        flowing: spreadOf(flowing),
+        oneByOne: spreadOf(oneByOne),
+      }),
+    );
     const turns = await measureTurns(gateway, nextPrompt, repeats);
     const goals = prefillGoals(lines, turns);
     const report = { workers, t1Ms, promptTokens, repeats, environment, lines, turns, goals };
