@@ -44,6 +44,8 @@ export function metricsBody({ metrics, seed }: FinishEvent): MetricsBody {
     time_to_first_token_ms: metrics.timeToFirstTokenMs,
     generation_ms: metrics.generationMs,
     queue_ms: metrics.queueMs,
+    latency_ms: metrics.latencyMs,
+    predicted_latency_ms: metrics.predictedLatencyMs,
     tokens_per_second: metrics.tokensPerSecond,
     rounds: metrics.rounds,
     drafted_tokens: metrics.draftedTokens,

@@ -141,6 +141,11 @@ export const MetricsBody = Type.Object(
     time_to_first_token_ms: Type.Number(),
     generation_ms: Type.Number(),
     queue_ms: Type.Number(),
+    latency_ms: Type.Number({ description: 'From the place in the queue to the last token.' }),
+    predicted_latency_ms: Type.Number({
+      description:
+        'The same as the latency model told it: queue and prefill when they began, each draft and round when it left.',
+    }),
     tokens_per_second: Type.Number({ description: 'Output tokens after the first.' }),
     rounds: Type.Integer(),
     drafted_tokens: Type.Integer(),

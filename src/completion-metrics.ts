@@ -14,6 +14,8 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     timeToFirstTokenMs: stats.firstTokenMs - stats.submittedMs,
     generationMs,
     queueMs: stats.startedMs - stats.submittedMs,
+    latencyMs: stats.finishedMs - stats.submittedMs,
+    predictedLatencyMs: predictedLatencyMs(stats),
     tokensPerSecond: generationMs > 0 ? (1000 * laterTokens) / generationMs : 0,
     rounds: rounds.length,
     draftedTokens: sum(rounds, ({ drafted }) => drafted),
@@ -28,6 +30,13 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     preparedHits: rounds.filter(({ prepared }) => prepared === true).length,
     preparedMisses: rounds.filter(({ prepared }) => prepared === false).length,
   };
+}
+
+/** Told before it was so: time that others took from it between its rounds is the one part that nothing foretells. */
+function predictedLatencyMs(stats: SessionStats): number {
+  const later = stats.rounds.filter(({ opening }) => !opening);
+  const beforeMs = stats.predictedQueueMs + stats.predictedPrefillMs;
+  return beforeMs + stats.predictedDraftMs + sum(later, ({ predictedMs }) => predictedMs);
 }
 
 export function verificationReport(verification: Verification, stats: SessionStats): VerificationReport {

@@ -49,6 +49,10 @@ export interface CompletionMetrics {
   readonly timeToFirstTokenMs: number;
   readonly generationMs: number;
   readonly queueMs: number;
+  /** From the request's arrival at the scheduler to its last token, and the same as the latency model told of it: its queue
+   * and prefill when they began, each draft and round when it left. */
+  readonly latencyMs: number;
+  readonly predictedLatencyMs: number;
   /** Output tokens after the first per second of generation. */
   readonly tokensPerSecond: number;
   readonly rounds: number;

@@ -58,6 +58,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
   const metrics = createMetrics({
     modelName: modelName(config.model),
     load: () => serving?.scheduler.load() ?? { running: 0, waiting: 0 },
+    latencyTerms: () => serving?.scheduler.latency.terms() ?? null,
   });
   const keys = await openKeyRing(config);
   const requireServing = (): Serving => {

@@ -3,9 +3,11 @@
  * same one also vLLM's (with its `model_name` label), because load generators and dashboards read those names.
  * Labels come from closed sets (codes, reasons, routes, drafters, positions), never from a client's text.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { CompletionMetrics, Usage } from './completion.ts';
+import type { LatencyTerms } from './engine/latency-model.ts';
 import type { GatewayErrorCode } from './errors.ts';
+import { type LoadFigures, watchLatencyModel, watchLoad } from './metric-gauges.ts';
 
 /** Draft positions beyond this one are counted together; DESIGN's longest draft is 64. */
 const draftPositionsMax = 64;
@@ -14,16 +16,13 @@ const latencyBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 /** Seconds between deliveries: one pass of a small model up to a ring across continents. */
 const intervalBuckets = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5, 10];
 
-export interface LoadFigures {
-  readonly running: number;
-  readonly waiting: number;
-}
-
 export interface MetricsOptions {
   /** Name of the served model, for vLLM's label. */
   readonly modelName: string;
   /** Asked at each scrape. */
   readonly load?: () => LoadFigures;
+  /** What the ring costs, as fitted so far; null while there is none. Asked at each scrape. */
+  readonly latencyTerms?: () => LatencyTerms | null;
 }
 
 /** One verified draft; `source` is the drafter's name. */
@@ -36,6 +35,8 @@ export interface RoundFigures {
   readonly prepared: boolean | null;
   /** From the frame's departure to its verdict, ms. */
   readonly roundMs: number;
+  /** The same as the latency model expected it. */
+  readonly predictedMs: number;
   /** Bytes sent and received on shard links for this round. */
   readonly linkBytes: number;
 }
@@ -65,7 +66,7 @@ interface Recorder {
   add(value: number, labels?: Record<string, string>): void;
 }
 
-export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
+export function createMetrics({ modelName, load, latencyTerms }: MetricsOptions): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const counter = (name: string, alias: string | null, help: string, labels: string[] = []): Recorder =>
@@ -103,6 +104,13 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
   const linkBytes = counter('link_bytes_total', null, "Bytes of rounds on the gateway's links to shards.");
   const roundTime = histogram('round_seconds', null, 'From a frame to its verdict.', intervalBuckets);
 
+  const roundPredicted = histogram(
+    'round_predicted_seconds',
+    null,
+    'The same as the latency model expected it when the frame left.',
+    intervalBuckets,
+  );
+
   const promptTokens = counter('prompt_tokens_total', 'prompt_tokens_total', 'Prompt tokens of answers.');
   const outputTokens = counter('generation_tokens_total', 'generation_tokens_total', 'Output tokens.');
   const cachedTokens = counter('cached_tokens_total', null, 'Prompt tokens found in a cache.');
@@ -132,6 +140,12 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
     'Time from the first to the last token.',
   );
   const latency = histogram('completion_seconds', 'e2e_request_latency_seconds', 'Whole requests.');
+  const answer = histogram('answer_seconds', null, 'From a place in the queue to the last token.');
+  const answerPredicted = histogram(
+    'answer_predicted_seconds',
+    null,
+    'The same as the latency model told it: queue and prefill when they began, each draft and round when it left.',
+  );
   const delivery = histogram(
     'inter_token_latency_seconds',
     'inter_token_latency_seconds',
@@ -144,6 +158,7 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
   const recoveries = counter('recoveries_total', null, 'Sessions that went on after a lost shard.');
   const replayed = counter('replayed_tokens_total', null, 'Tokens prefilled again in recoveries.');
   if (load !== undefined) watchLoad(registry, modelName, load);
+  if (latencyTerms !== undefined) watchLatencyModel(registry, latencyTerms);
 
   return {
     contentType: registry.contentType,
@@ -153,6 +168,7 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
       roundTokens.add(figures.committed);
       linkBytes.add(figures.linkBytes);
       roundTime.add(figures.roundMs / 1000);
+      roundPredicted.add(figures.predictedMs / 1000);
       if (figures.prepared !== null) preparedDrafts.add(1, { outcome: figures.prepared ? 'hit' : 'miss' });
       if (figures.drafted === 0) return;
       const drafter = figures.source;
@@ -174,6 +190,8 @@ export function createMetrics({ modelName, load }: MetricsOptions): Metrics {
       queued.add(metrics.queueMs / 1000);
       prefill.add(Math.max(0, metrics.timeToFirstTokenMs - metrics.queueMs) / 1000);
       decode.add(metrics.generationMs / 1000);
+      answer.add(metrics.latencyMs / 1000);
+      answerPredicted.add(metrics.predictedLatencyMs / 1000);
     },
     recordBrokenCompletion: (reason) => finished.add(1, { finished_reason: reason }),
     recordDelivery: (intervalMs) => delivery.add(intervalMs / 1000),
@@ -233,27 +251,4 @@ function createHistogram(
       alias?.observe({ model_name: modelName }, value);
     },
   };
-}
-
-function watchLoad(registry: Registry, modelName: string, load: () => LoadFigures): void {
-  for (const key of ['running', 'waiting'] as const) {
-    const help = `Requests ${key}.`;
-    new Gauge({
-      name: `foretoken_requests_${key}`,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(load()[key]);
-      },
-    });
-    new Gauge({
-      name: `vllm:num_requests_${key}`,
-      help,
-      labelNames: ['model_name'],
-      registers: [registry],
-      collect() {
-        this.set({ model_name: modelName }, load()[key]);
-      },
-    });
-  }
 }

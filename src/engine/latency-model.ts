@@ -43,7 +43,7 @@ interface SentFrame {
 }
 
 /** The terms as they stand, ms. */
-interface LatencyTerms {
+export interface LatencyTerms {
   readonly linksMs: number;
   /** Sums over the stages. */
   readonly stagesFixedMs: number;

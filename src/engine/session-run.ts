@@ -305,6 +305,8 @@ export class SessionRun {
       return;
     }
     const behind = flight.length > 0;
+    // Behind a prompt its time is part of the prefill's.
+    const waitedFor = !behind && session.status === 'decode' && draft.source !== 'none';
     const expectedDraftMs = latency.draftMs(draft);
     if (behind && draft.ids.length === 0) {
       this.exhausted = true;
@@ -327,7 +329,7 @@ export class SessionRun {
       from += count;
     }
     this.tally.begin(now());
-    if (!behind && draft.source !== 'none') this.stats.predictedDraftMs += expectedDraftMs;
+    if (waitedFor) this.stats.predictedDraftMs += expectedDraftMs;
   }
 
   /** A frame leaves: what it meets on the ring, and when the model expects its verdict. */

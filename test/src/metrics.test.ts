@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createMetrics } from '../../src/metrics.ts';
+import { fakeMetrics } from '../support/fake-completions.ts';
 
 const round = {
   ...{ source: 'ngram', drafted: 4, accepted: 2, committed: 3, prepared: null },
-  ...{ roundMs: 40, linkBytes: 300 },
+  ...{ roundMs: 40, predictedMs: 50, linkBytes: 300 },
 };
 
 test('recordRound counts drafts, tokens and positions under both names', async () => {
@@ -42,4 +43,42 @@ test('createMetrics shares nothing between apps', async () => {
   const second = createMetrics({ modelName: 'b' });
   first.recordRound(round);
   assert.match(await second.render(), /^foretoken_rounds_total 0$/m);
+});
+
+test('what the latency model told stands beside what was measured, and its terms beside both', async () => {
+  const metrics = createMetrics({
+    modelName: 'm',
+    latencyTerms: () => ({
+      ...{
+        linksMs: 75,
+        stagesFixedMs: 8,
+        stagesRowMs: 4,
+        loadRowMs: 0.5,
+        prefillFixedMs: 90,
+        prefillRowMs: 1,
+      },
+      draftTokenMs: new Map([['head', 1.5]]),
+    }),
+  });
+  metrics.recordRound(round);
+  metrics.recordCompletion(
+    'stop',
+    {
+      ...{ promptTokens: 3, completionTokens: 5, cachedTokens: 0 },
+      ...{ acceptedPredictionTokens: 0, rejectedPredictionTokens: 0 },
+    },
+    { ...fakeMetrics, latencyMs: 2000, predictedLatencyMs: 1500 },
+  );
+  const lines = (await metrics.render()).split('\n');
+  for (const line of [
+    'foretoken_round_seconds_sum 0.04',
+    'foretoken_round_predicted_seconds_sum 0.05',
+    'foretoken_answer_seconds_sum 2',
+    'foretoken_answer_predicted_seconds_sum 1.5',
+    'foretoken_latency_model_seconds{term="links"} 0.075',
+    'foretoken_latency_model_seconds{term="load_row"} 0.0005',
+    'foretoken_latency_model_draft_token_seconds{drafter="head"} 0.0015',
+  ]) {
+    assert.ok(lines.includes(line), line);
+  }
 });

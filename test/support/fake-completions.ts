@@ -37,6 +37,8 @@ export const fakeMetrics: CompletionMetrics = {
   timeToFirstTokenMs: 12.5,
   generationMs: 100,
   queueMs: 1,
+  latencyMs: 112.5,
+  predictedLatencyMs: 110,
   tokensPerSecond: 40,
   rounds: 2,
   draftedTokens: 4,
