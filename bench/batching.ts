@@ -52,7 +52,7 @@ export async function runBatchingBench(options: BatchingOptions): Promise<Batchi
   const range = { start: 0, end: dims.layers };
   const signal = new AbortController().signal;
   const pack = await packRange({ ...options, range, signal, onProgress: () => {} });
-  const { minRows, shareable } = await proveShard(pack);
+  const { minRows, shareable } = await proveShard(pack, 1);
   if (!shareable) options.print('company changes bits on this machine: its workers run one session a pass');
   const memory: FormMemory[] = [];
   let lines: BatchingLine[] = [];

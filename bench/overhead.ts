@@ -4,7 +4,7 @@
  */
 import { childEnvironment } from '../src/config.ts';
 import type { Serving } from '../src/serving.ts';
-import { packRange, proveShard } from '../src/worker-node.ts';
+import { engineThreads, packRange, proveShard } from '../src/worker-node.ts';
 import type { BareCalls } from './bare-session-process.ts';
 import { generate } from './bench-gateway.ts';
 import { type ClusterModel, startCluster } from './cluster.ts';
@@ -61,8 +61,9 @@ export async function measureSingleWorker(
       onProgress: () => {},
     });
     const { onnxPath, dims, range } = pack;
-    const { minRows } = await proveShard(pack);
-    await bare.call('load', { onnxPath, dims, range, threads: 1, minRows });
+    const threads = engineThreads(shared.threads ?? 0);
+    const { minRows } = await proveShard(pack, threads);
+    await bare.call('load', { onnxPath, dims, range, threads, minRows });
     const { eosIds } = gateway.tokenizer;
     const rates: { gateway: number; bare: number }[] = [];
     for (const { promptIds, id } of tasks) {

@@ -23,7 +23,7 @@ export interface ExecutorOptions {
   readonly slots?: number;
   readonly dims: ModelDims;
   readonly range: LayerRange;
-  /** Threads of the linears; 1 unless the machine has cores to spare. */
+  /** Threads of the linears; waiting ones sleep, so shards of one machine may have as many each. */
   readonly threads: number;
   /** 2 where the kernels give a single row other bits than the same row in company; the start-up proof decides. */
   readonly minRows: 1 | 2;

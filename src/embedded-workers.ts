@@ -34,6 +34,8 @@ export interface WorkerProcessOptions {
   /** Sessions that may share a pass, and in which form; left out: the defaults of a worker. */
   readonly batchSessions?: number;
   readonly batchGraphs?: BatchGraphs;
+  /** Of each worker; left out or 0: the cores of the machine. */
+  readonly threads?: number;
   readonly logLevel: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -64,7 +66,7 @@ export async function spawnWorker(
   options: WorkerProcessOptions,
   signal?: AbortSignal,
 ): Promise<WorkerProcess> {
-  const { range, batchSessions, batchGraphs } = options;
+  const { range, batchSessions, batchGraphs, threads } = options;
   const args = [
     entryPath,
     'worker',
@@ -73,6 +75,7 @@ export async function spawnWorker(
     ...['--kv-bytes', String(options.kvBytesMax), '--home', options.home, '--log-level', options.logLevel],
     ...(batchSessions === undefined ? [] : ['--batch-sessions', String(batchSessions)]),
     ...(batchGraphs === undefined ? [] : ['--batch-graphs', batchGraphs]),
+    ...(threads === undefined ? [] : ['--threads', String(threads)]),
   ];
   const child = spawn(process.execPath, args, {
     // The key goes by environment: arguments can be read by every user of the machine.

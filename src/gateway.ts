@@ -150,6 +150,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       kvBytesMax: config.kvBytes,
       batchSessions: config.batchSessions,
       batchGraphs: config.batchGraphs,
+      threads: config.threads,
       // Their start is on the screen already; what they warn of belongs in the log.
       logLevel: config.logLevel === 'info' ? 'warn' : config.logLevel,
       clock: systemClock,

@@ -132,6 +132,19 @@ const batchSessions = setting(Type.Integer({ minimum: 1, maximum: packedSlots })
   expected: `a number from 1 to ${packedSlots}`,
 });
 
+/** More threads than any machine has cores are a slip of the pen. */
+const engineThreadsMax = 256;
+
+const threads = setting(Type.Integer({ minimum: 0, maximum: engineThreadsMax }), {
+  env: 'FORETOKEN_THREADS',
+  flags: '--threads <count>',
+  group: 'Cluster',
+  form: 'integer',
+  description: 'Threads of one shard; 0 takes the cores of the machine, up to 8. They change no bit.',
+  fallback: '0',
+  expected: `a number from 0 to ${engineThreadsMax}`,
+});
+
 const batchGraphs = setting(Type.Enum([...graphForms]), {
   env: 'FORETOKEN_BATCH_GRAPHS',
   flags: '--batch-graphs <auto|one|two>',
@@ -339,6 +352,7 @@ const gatewaySchema = Type.Object({
   kvBytes,
   batchSessions,
   batchGraphs,
+  threads,
   logLevel,
 });
 
@@ -375,6 +389,7 @@ const workerSchema = Type.Object({
   kvBytes,
   batchSessions,
   batchGraphs,
+  threads,
   logLevel,
 });
 

@@ -3,7 +3,7 @@
  * the arithmetic, start the engine in its thread, listen. Used by `foretoken worker` and by embedded workers alike.
  */
 import { createHash } from 'node:crypto';
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../shards/clock.ts';
 import { startEngineThread } from '../shards/engine-host.ts';
@@ -31,8 +31,8 @@ import { createTokenizer } from './text/tokenizer.ts';
 
 const runtime = `onnxruntime-node ${runtimeVersion}`;
 
-/** Threads of one engine: more than one only pays when no other shard shares the machine. */
-const engineThreads = 1;
+/** The products of a shard are too small to gain from more. */
+const engineThreadsByCoresMax = 8;
 
 export interface WorkerNodeOptions {
   readonly model: ResolvedModel;
@@ -47,6 +47,8 @@ export interface WorkerNodeOptions {
   /** Sessions that may share a pass. */
   readonly batchSessions: number;
   readonly batchGraphs: BatchGraphs;
+  /** Of the engine; 0: as many as the machine has cores. */
+  readonly threads: number;
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly onProgress: (stage: 'pack' | 'prove' | 'load', done: number, total: number) => void;
@@ -61,7 +63,8 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
   const { model, range, log } = options;
   const pack = await packRange(options);
   options.onProgress('prove', 0, 1);
-  const proof = await orAborted(proveShard(pack), options.signal);
+  const threads = engineThreads(options.threads);
+  const proof = await orAborted(proveShard(pack, threads), options.signal);
   options.onProgress('load', 0, 1);
   const batchSessions = proof.shareable ? options.batchSessions : 1;
   if (proof.invariant && batchSessions < options.batchSessions) {
@@ -74,7 +77,7 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
     vocabPath: pack.vocabPath,
     dims: pack.dims,
     range,
-    threads: engineThreads,
+    threads,
     kvBytesMax: options.kvBytesMax,
     minRows: proof.minRows,
   });
@@ -149,12 +152,17 @@ export function vocabularyFile({ metadata }: Pick<GgufFile, 'metadata'>): Uint8A
   return encodeTokenBytes(Array.from({ length: vocabSize }, (_, id) => tokenBytes(id)));
 }
 
+/** Threads of a shard's engine when `asked` for so many; 0 asks for the cores of the machine. */
+export function engineThreads(asked: number): number {
+  return asked || Math.min(availableParallelism(), engineThreadsByCoresMax);
+}
+
 /** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */
-export function proveShard(pack: PackedShard): Promise<InvarianceProof> {
+export function proveShard(pack: PackedShard, threads: number): Promise<InvarianceProof> {
   const { onnxPath, shared, probePath, dims, range, directory } = pack;
   return proveInvarianceOnce(
-    { onnxPath, shared, probePath, dims, range, threads: engineThreads },
-    join(directory, `proof-${machineSum()}.json`),
+    { onnxPath, shared, probePath, dims, range, threads },
+    join(directory, `proof-${machineSum(threads)}.json`),
   );
 }
 
@@ -172,15 +180,8 @@ function identityOf(pack: PackedShard, fingerprint: string): Identity {
 }
 
 /** What a proof is bound to besides the pack: another CPU or runtime takes other kernels. */
-function machineSum(): string {
-  const parts = [
-    cpus()[0]?.model,
-    process.arch,
-    process.platform,
-    process.versions.node,
-    runtime,
-    engineThreads,
-  ];
+function machineSum(threads: number): string {
+  const parts = [cpus()[0]?.model, process.arch, process.platform, process.versions.node, runtime, threads];
   return createHash('sha256').update(parts.join('|')).digest('hex').slice(0, 16);
 }
 

@@ -45,6 +45,7 @@ test('loadConfig gives every default, frozen', () => {
     kvBytes: 2 ** 30,
     batchSessions: 8,
     batchGraphs: 'auto',
+    threads: 0,
     logLevel: 'info',
   });
   assert.ok(Object.isFrozen(config) && Object.isFrozen(config.workers));
