@@ -3,7 +3,7 @@
  * nothing enters the store before all of its bytes were summed, and whatever cannot be resumed is removed.
  */
 import { createHash } from 'node:crypto';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { lstat, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Catalog, type CatalogEntry, catalogEntry, catalog as defaultCatalog } from './catalog.ts';
 import { type FetchedFile, type FetchJob, type PullLimits, type PullLog, pullLimits } from './fetch-job.ts';
@@ -224,7 +224,7 @@ async function removeLeftovers(folder: string, parts: readonly string[]): Promis
   const kept = new Set(['lock', ...parts.flatMap((part) => [basename(part), basename(notePath(part))])]);
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
-    const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? 0);
+    const age = Date.now() - ((await lstat(path).catch(() => null))?.mtimeMs ?? 0);
     if (name === 'lock' || (kept.has(name) && age < partAgeMaxMs)) continue;
     await rm(path, { recursive: true, force: true });
   }
