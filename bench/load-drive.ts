@@ -5,9 +5,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import type { CompletionMetrics, Usage } from '../src/completion.ts';
 import type { DraftPolicy } from '../src/drafting/drafter.ts';
 import type { Serving } from '../src/serving.ts';
 import { cpuMs } from './cpu-time.ts';
+import type { TimedSample } from './held-out.ts';
 import { arrivalsMs, type TraceRequest } from './load-trace.ts';
 
 /** A user whose request failed waits so long. */
@@ -28,8 +30,10 @@ export interface LoadAnswer {
   readonly finished: boolean;
   /** What it failed with, in the words of the ring; null for all that were not refused or lost. */
   readonly failure: string | null;
-  /** What the latency model had told of this answer, ms; NaN without one. */
+  /** What the latency model had told of this answer, ms; NaN where it did not finish. */
   readonly predictedMs: number;
+  /** What the time behind its queue is a sum of; null where it did not finish. */
+  readonly sample: TimedSample | null;
 }
 
 export interface LoadRun {
@@ -107,7 +111,8 @@ async function answerOf(
   let latencyMs = Number.NaN;
   let finished = false;
   let failure: string | null = null;
-  const predictedMs = Number.NaN;
+  let predictedMs = Number.NaN;
+  let sample: TimedSample | null = null;
   try {
     const { events } = await gateway.completions.start({
       ...{ messages: [], promptIds, maxTokens, temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0n },
@@ -126,12 +131,26 @@ async function answerOf(
       } else {
         latencyMs = nowMs - arrivedMs;
         finished = true;
+        predictedMs = event.metrics.predictedLatencyMs;
+        sample = sampleOf(nowMs, event.usage, event.metrics);
       }
     }
   } catch (error) {
     if (!signal.aborted) failure = error instanceof Error ? error.message : String(error);
   }
-  return { name, kind, firstTokenMs, latencyMs, ids, commitsMs, finished, failure, predictedMs };
+  return { name, kind, firstTokenMs, latencyMs, ids, commitsMs, finished, failure, predictedMs, sample };
+}
+
+/** Fixed, rounds, their rows, rows of others beside them, rows of the prompt. */
+function sampleOf(atMs: number, usage: Usage, metrics: CompletionMetrics): TimedSample {
+  const { rounds, draftedTokens, othersRows, latencyMs, queueMs, predictedLatencyMs, predictedQueueMs } =
+    metrics;
+  return {
+    atMs,
+    terms: [1, rounds, rounds + draftedTokens, othersRows, usage.promptTokens - usage.cachedTokens],
+    measuredMs: latencyMs - queueMs,
+    toldMs: predictedLatencyMs - predictedQueueMs,
+  };
 }
 
 async function sleepUntil(atMs: number): Promise<void> {

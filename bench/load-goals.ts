@@ -45,6 +45,11 @@ export function loadGoals({ workers, t1Ms, lines, differences }: JudgedLoad): Go
       1.1,
     ),
     atMost('predicted mean latency below the knee, furthest from measured', predictionError(lines), 0.1),
+    atLeast(
+      "R2 of predicted times of answers, second half, lowest of the users' lines",
+      lowestRSquared(together),
+      0.98,
+    ),
   ];
 }
 
@@ -56,6 +61,12 @@ function predictionError(lines: readonly LoadLine[]): number {
     .map(({ predictedRatio }) => Math.abs(predictedRatio - 1))
     .filter(Number.isFinite);
   return errors.length === 0 ? Number.NaN : Math.max(...errors);
+}
+
+/** Of what the latency model told ahead. */
+function lowestRSquared(lines: readonly LoadLine[]): number {
+  const known = lines.flatMap(({ heldOut }) => (heldOut === null ? [] : heldOut.told.rSquared));
+  return known.length === 0 ? Number.NaN : Math.min(...known);
 }
 
 /** The knee: the fewest users that reach 90 % of the best throughput. */

@@ -1,4 +1,5 @@
 /** One measurement under load as a line of figures, and what must be equal between all of them. Pure. */
+import { type HeldOut, judgeHeldOut } from './held-out.ts';
 import type { LoadAnswer, LoadRun } from './load-drive.ts';
 import { meanTokensMax } from './load-trace.ts';
 import { firstDifference } from './mode-runs.ts';
@@ -48,6 +49,8 @@ export interface LoadLine {
   readonly cpuShare: number;
   /** Mean of predicted over measured latency. */
   readonly predictedRatio: number;
+  /** Of the time behind the queue, over the second half of the answers; null where they are too few. */
+  readonly heldOut: HeldOut | null;
 }
 
 export interface LineNames {
@@ -86,6 +89,7 @@ export function summariseLoad(
     goodShare: good.length / (open ? answers.length : finished.length),
     cpuShare,
     predictedRatio: mean(finished.map(({ predictedMs, latencyMs }) => predictedMs / latencyMs)),
+    heldOut: judgeHeldOut(finished.flatMap(({ sample }) => sample ?? [])),
   };
 }
 

@@ -1,5 +1,6 @@
 /** A report of load as text: the same tables for the terminal and for docs/benchmarks.md. */
 import { goalTable } from './goals.ts';
+import type { Judgement } from './held-out.ts';
 import type { LoadReport } from './load.ts';
 import { firstTokenGoodMs, type LoadLine, perTokenGoodMs, type Quantiles } from './load-summary.ts';
 import { cell, type Table } from './table.ts';
@@ -14,12 +15,14 @@ export function loadText(report: LoadReport, draw: (table: Table) => string): st
       `load ${cell(environment.loadAverage, 2)} before, ${cell(report.loadAverageAfter, 2)} after, ${environment.date}\n`,
     'One trace for all lines: code, maths and chat, a quarter of the prompts long, half of the answers 24 tokens and half 96 at most. ' +
       'Users ask again as soon as they are answered; rates are Poisson arrivals. Times in ms, p50 / p95 / p99, from the arrival; a token = time of a token behind the first delivery; ' +
-      `good = first token within ${firstTokenGoodMs} ms and at most ${perTokenGoodMs} ms a token.\n`,
+      `good = first token within ${firstTokenGoodMs} ms and at most ${perTokenGoodMs} ms a token; ` +
+      'predicted = mean of predicted over measured latency; R2, error = of the time behind the queue, over the second half of the answers: ' +
+      'told by the latency model as each part began, and by a sum of rounds, rows, rows of others and prompt that was fitted on the first half.\n',
     draw({
       textColumns: 2,
       header: [
         ...['setup', 'load', 'answered', 'tokens/s', 'a user', 'first token', 'a token', 'latency'],
-        ...['mean', 'good/s', 'good', 'CPU', 'predicted'],
+        ...['mean', 'good/s', 'good', 'CPU', 'predicted', 'R2, error: told', 'fitted'],
       ],
       rows: lines.map(rowOf),
     }),
@@ -42,7 +45,12 @@ function rowOf(line: LoadLine): string[] {
     ...[times(line.firstTokenMs), times(line.perTokenMs), times(line.latencyMs), cell(line.meanLatencyMs)],
     ...[cell(line.goodPerSecond, 2), percent(line.goodShare), percent(line.cpuShare)],
     Number.isFinite(line.predictedRatio) ? `${cell(line.predictedRatio, 2)}x` : '-',
+    ...[judged(line.heldOut?.told), judged(line.heldOut?.fitted)],
   ];
+}
+
+function judged(judgement: Judgement | undefined): string {
+  return judgement === undefined ? '-' : `${cell(judgement.rSquared, 3)}, ${percent(judgement.error)}`;
 }
 
 function times({ p50, p95, p99 }: Quantiles): string {

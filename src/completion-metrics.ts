@@ -16,6 +16,8 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     queueMs: stats.startedMs - stats.submittedMs,
     latencyMs: stats.finishedMs - stats.submittedMs,
     predictedLatencyMs: predictedLatencyMs(stats),
+    predictedQueueMs: stats.predictedQueueMs,
+    othersRows: sum(rounds, ({ othersRows }) => othersRows),
     tokensPerSecond: generationMs > 0 ? (1000 * laterTokens) / generationMs : 0,
     rounds: rounds.length,
     draftedTokens: sum(rounds, ({ drafted }) => drafted),

@@ -53,6 +53,10 @@ export interface CompletionMetrics {
    * and prefill when they began, each draft and round when it left. */
   readonly latencyMs: number;
   readonly predictedLatencyMs: number;
+  /** Of that the queue. */
+  readonly predictedQueueMs: number;
+  /** Rows that other sessions had under way when a round began, summed over the rounds. */
+  readonly othersRows: number;
   /** Output tokens after the first per second of generation. */
   readonly tokensPerSecond: number;
   readonly rounds: number;

@@ -26,6 +26,7 @@ export class RoundTally {
   private fromIdle = false;
   private opening = false;
   private expectedMs = 0;
+  private othersRows: number | null = null;
   private roundTime: RoundTime = { roundMs: null };
 
   /** Frames leave; the round has begun now unless it had. */
@@ -37,12 +38,13 @@ export class RoundTally {
 
   /** A frame's verdict. */
   add(
-    { frame, sentMs, opening, alone, expectedMs }: FlightFrame,
+    { frame, sentMs, opening, alone, expectedMs, othersRows }: FlightFrame,
     result: { nowMs: number; stages: RingVerdict['stages']; committed: number },
   ): void {
     this.committed += result.committed;
     this.opening ||= opening;
     this.expectedMs = expectedMs;
+    this.othersRows ??= othersRows;
     this.frames += 1;
     this.answeredRows += frame.ids.length - frame.headFrom;
     for (const [stage, { queueUs, runUs }] of result.stages.entries()) {
@@ -65,6 +67,7 @@ export class RoundTally {
       prepared: draft.prepared ?? null,
       roundMs: nowMs - (this.startMs ?? nowMs),
       predictedMs: Math.max(0, this.expectedMs - (this.startMs ?? nowMs)),
+      othersRows: this.othersRows ?? 0,
       computeMs: this.computeMs,
       queueMs: this.queueMs,
       frames: this.frames,
@@ -82,6 +85,7 @@ export class RoundTally {
     this.frames = 0;
     this.answeredRows = 0;
     this.stagesMs = [];
+    this.othersRows = null;
     this.fromIdle = false;
     this.opening = false;
     return record;

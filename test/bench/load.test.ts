@@ -52,6 +52,7 @@ function answer(name: string, ids: readonly number[], arrivedMs: number, finishe
     finished,
     failure: null,
     predictedMs: latencyMs,
+    sample: null,
   };
 }
 

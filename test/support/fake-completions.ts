@@ -39,6 +39,8 @@ export const fakeMetrics: CompletionMetrics = {
   queueMs: 1,
   latencyMs: 112.5,
   predictedLatencyMs: 110,
+  predictedQueueMs: 1,
+  othersRows: 0,
   tokensPerSecond: 40,
   rounds: 2,
   draftedTokens: 4,

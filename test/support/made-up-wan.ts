@@ -20,6 +20,7 @@ function run(prompt: string, mode: string, drafts: readonly (readonly [number, n
     ...{ queueMs: 0, linkBytes: 100, opening: false, fromIdle: true, prepared: null },
     ...{
       predictedMs: 0,
+      othersRows: 0,
       frames: 1,
       answeredRows: drafted + 1,
       stagesMs: Array<number>(workers).fill(passMs(drafted + 1) / workers),
