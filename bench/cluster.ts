@@ -17,6 +17,7 @@ import { readGguf } from '../src/models/gguf.ts';
 import { modelDims } from '../src/models/model-dims.ts';
 import type { ResolvedModel } from '../src/models/pull.ts';
 import { type Serving, type ServingOptions, startServing } from '../src/serving.ts';
+import { engineThreads } from '../src/worker-node.ts';
 import { type DelayLinks, startDelayLinks } from './delay-links.ts';
 import type { LinkShape } from './delay-schedule.ts';
 
@@ -31,7 +32,7 @@ export interface ClusterModel {
   readonly log: Log;
   /** Sessions whose rows may share a pass of a worker; left out: as many as a worker takes by itself. */
   readonly batchSessions?: number;
-  /** Of each worker; left out: the cores of the machine. */
+  /** Of each worker; left out: its share of the cores. */
   readonly threads?: number;
 }
 
@@ -77,7 +78,7 @@ export async function startCluster(
         model: model.entry === null ? model.path : model.name,
         ...{ home, range, quantisation, clusterKey, kvBytesMax, port: 0, logLevel: 'warn', environment },
         ...(batchSessions === undefined ? {} : { batchSessions }),
-        ...(threads === undefined ? {} : { threads }),
+        threads: engineThreads(threads ?? 0, workerCount),
         onNote: () => {},
       });
       workers.push(worker);

@@ -27,6 +27,7 @@ import { openDatabase } from './responses/database.ts';
 import { type Serving, startServing } from './serving.ts';
 import type { Config } from './settings.ts';
 import type { StartScreen } from './start-screen.ts';
+import { engineThreads } from './worker-node.ts';
 
 /** How soon a drain sees that the last answer has ended. */
 const drainPollMs = 50;
@@ -150,7 +151,7 @@ export async function startGateway({ config, log, screen }: GatewayOptions): Pro
       kvBytesMax: config.kvBytes,
       batchSessions: config.batchSessions,
       batchGraphs: config.batchGraphs,
-      threads: config.threads,
+      threads: engineThreads(config.threads, ranges.length),
       // Their start is on the screen already; what they warn of belongs in the log.
       logLevel: config.logLevel === 'info' ? 'warn' : config.logLevel,
       clock: systemClock,

@@ -152,9 +152,10 @@ export function vocabularyFile({ metadata }: Pick<GgufFile, 'metadata'>): Uint8A
   return encodeTokenBytes(Array.from({ length: vocabSize }, (_, id) => tokenBytes(id)));
 }
 
-/** Threads of a shard's engine when `asked` for so many; 0 asks for the cores of the machine. */
-export function engineThreads(asked: number): number {
-  return asked || Math.min(availableParallelism(), engineThreadsByCoresMax);
+/** Threads of a shard's engine when `asked` for so many; 0 asks for its share of the cores of a machine with `shards` of them. */
+export function engineThreads(asked: number, shards = 1): number {
+  const share = Math.max(1, Math.floor(availableParallelism() / shards));
+  return asked || Math.min(share, engineThreadsByCoresMax);
 }
 
 /** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */
