@@ -140,7 +140,7 @@ const threads = setting(Type.Integer({ minimum: 0, maximum: engineThreadsMax }),
   flags: '--threads <count>',
   group: 'Cluster',
   form: 'integer',
-  description: 'Threads of a shard; 0: its share of the machine's cores, up to 8. No bit depends on it.',
+  description: 'Threads of a shard; 0: its share of the cores here, up to 8. No bit depends on it.',
   fallback: '0',
   expected: `a number from 0 to ${engineThreadsMax}`,
 });
