@@ -8,7 +8,7 @@ export const wanModes: readonly BenchMode[] = [
   speculative('text sync', { drafter: 'ngram', rounds: 'sync', preDrafting: false }),
   speculative('text async', { drafter: 'ngram', rounds: 'async' }),
   speculative('head sync', { drafter: 'auto', rounds: 'sync', preDrafting: false }),
-  speculative('head sync pre-drafted', { drafter: 'auto', rounds: 'sync' }),
+  speculative('head sync pre-drafted', { drafter: 'auto', rounds: 'sync', preDrafting: true }),
   speculative('head async', { drafter: 'auto', rounds: 'async' }),
   speculative('warm text sync', { drafter: 'ngram', rounds: 'sync' }, { warm: true }),
   speculative('warm head async', { drafter: 'auto', rounds: 'async' }, { warm: true }),

@@ -85,7 +85,7 @@ const Speculation = Type.Object(
     ),
     pre_drafting: optional(
       Type.Boolean(),
-      'Write drafts for likely outcomes while a round is under way. Default true.',
+      'Write drafts for likely outcomes while a round is under way. Default: where the gateway has a core that no worker needs.',
     ),
     verification: optional(Verification, 'Which rule makes draft tokens final. Default coupled.'),
   },

@@ -25,6 +25,7 @@ import { compileMsMax, createGrammarCheck, withGrammarCheck } from './grammar/gr
 import { readGguf } from './models/gguf.ts';
 import { modelDims } from './models/model-dims.ts';
 import { createPromptEncoder, type PromptEncoder } from './prompt-encoder.ts';
+import { hasSpareCore } from './spare-core.ts';
 import { createChatTemplate } from './text/chat-template.ts';
 import { encodeBehind } from './text/continuation.ts';
 import { createTokenizer, type Tokenizer } from './text/tokenizer.ts';
@@ -115,6 +116,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       now: clock.now,
       newSessionId: randomUUID,
       kvPositions: members.kvPositions,
+      preDrafting: hasSpareCore(options.origins),
       sharedPrefixes: options.sharedPrefixes ?? false,
       ...(options.onRound === undefined ? {} : { onRound: options.onRound }),
     });

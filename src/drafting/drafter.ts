@@ -36,7 +36,10 @@ export interface DraftPolicy {
    * way (async). Left out, or auto: async where links cost more than passes.
    */
   readonly rounds?: 'auto' | 'sync' | 'async';
-  /** Read by the scheduler: are drafts written for likely outcomes while a round is under way? Left out: yes. */
+  /**
+   * Read by the scheduler: are drafts written for likely outcomes while a round is under way? Left out: where the
+   * gateway has a core that no worker needs.
+   */
   readonly preDrafting?: boolean;
 }
 

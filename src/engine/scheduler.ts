@@ -53,6 +53,8 @@ export interface SchedulerOptions {
   readonly defer?: (step: () => void) => void;
   /** Positions that every stage has room for, over all sessions; left out: without end. */
   readonly kvPositions?: () => number;
+  /** Drafts for likely outcomes are written unless a request says otherwise; left out: they are. */
+  readonly preDrafting?: boolean;
   /** Owners may start from one another's rows; left out: they may not. */
   readonly sharedPrefixes?: boolean;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
@@ -93,6 +95,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const shared: RunOptions = {
     ...options,
     ...{ latency, prefixes, shares },
+    preDrafting: options.preDrafting ?? true,
     lengths: createOutputLengths(),
     window: () => window,
     wake,

@@ -72,6 +72,8 @@ export interface RunOptions {
   readonly rowsUnderWay: () => number;
   /** Sessions at work, as of the last plan. */
   readonly working: () => number;
+  /** For requests that leave it open. */
+  readonly preDrafting: boolean;
   readonly onRound?: (session: Session, record: SessionStats['rounds'][number]) => void;
 }
 
@@ -283,7 +285,8 @@ export class SessionRun {
     const { lastRound } = flight;
     const pipelined = this.options.window() > 1 && this.isPipelined();
     const goesOn = pipelined && !this.exhausted && flight.length < this.options.window();
-    if (speculation.preDrafting === false || this.drafting !== null || goesOn) return;
+    const { preDrafting = this.options.preDrafting } = speculation;
+    if (!preDrafting || this.drafting !== null || goesOn) return;
     if (tokensMax === 0 || lastRound === null || lastRound === this.preparedRound) return;
     this.preparedRound = lastRound;
     const guesses = flight.guesses();
