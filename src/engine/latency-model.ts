@@ -78,6 +78,8 @@ export interface LatencyModel {
 
 /** Rows of a pass cost so many times its fixed part where stages count as full. */
 const fullPassFactor = 8;
+/** A draft and its bonus: with less of them than one for each stage under way, stages stand still however cheap a pass is. */
+const frameRowsUsual = 8;
 
 export function createLatencyModel(): LatencyModel {
   let stageFits: LineFit[] = [createLineFit(stagePrior)];
@@ -126,7 +128,7 @@ export function createLatencyModel(): LatencyModel {
     fillingRows() {
       const { fixedMs, perRowMs } = stage();
       if (perRowMs <= 0) return Number.POSITIVE_INFINITY;
-      const passRows = Math.max(1, (fullPassFactor * fixedMs) / perRowMs);
+      const passRows = Math.max(frameRowsUsual, (fullPassFactor * fixedMs) / perRowMs);
       return (passRows * (linksMs() + passesMs(passRows))) / (fixedMs + perRowMs * passRows);
     },
     observeVerdict({ rows, othersRows, sentMs, alone, opening }, { nowMs, stages }) {

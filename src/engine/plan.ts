@@ -7,6 +7,9 @@
  * would only wait at a worker, where nobody chooses), and places with their caches. Work conserving: while a bound
  * leaves room and somebody may use it, it is used.
  *
+ * Where frames follow one another a round has no end of its own: a session at work whose place another one should have
+ * goes no further, comes to its end within a round trip, and gives way then.
+ *
  * A session alone may keep many frames under way; the more are at work, the fewer each (down to one, where
  * their frames fill each other's gaps), since then committed tokens per row count and not latency.
  */
@@ -75,25 +78,28 @@ export function planRounds(
   let rows = sessions.reduce((sum, { rowsUnderWay }) => sum + rowsUnderWay, 0);
   const hasRoom = (): boolean => working < limits.runningMax && (rows < limits.rowsMax || working === 0);
 
+  const blocked: SessionView[] = [];
   for (const session of order) {
-    if (!hasRoom()) break;
     if (session.held || isWorking(session)) continue;
-    if (session.status === 'waiting') {
-      if (!places.take(session)) continue;
-      open.push(session.id);
-    } else if (session.status === 'decode' && session.backlogTokens <= limits.backlogTokensMax) {
-      draft.push(session.id);
-    } else continue;
+    const opens = session.status === 'waiting';
+    if (!opens && (session.status !== 'decode' || session.backlogTokens > limits.backlogTokensMax)) continue;
+    if (opens && !places.take(session)) continue;
+    if (!hasRoom()) {
+      blocked.push(session);
+      continue;
+    }
+    (opens ? open : draft).push(session.id);
     working += 1;
     rows += session.rowsNext;
   }
+  const giveWay = working < limits.runningMax ? new Set() : thoseThatGiveWay(order, blocked);
 
   const window = Math.max(1, Math.floor(limits.framesMax / Math.max(1, working)));
   for (const session of order) {
     if (rows >= limits.rowsMax) break;
     const { status, busy, held, frames, pipelined, backlogTokens } = session;
     if (status !== 'decode' || busy || held || !pipelined || frames === 0 || frames >= window) continue;
-    if (backlogTokens > limits.backlogTokensMax) continue;
+    if (backlogTokens > limits.backlogTokensMax || giveWay.has(session)) continue;
     draft.push(session.id);
     rows += session.rowsNext;
   }
@@ -104,10 +110,26 @@ function isWorking({ busy, frames, status }: SessionView): boolean {
   return busy || frames > 0 || status === 'prefill';
 }
 
+/** A reader's patience; the room that comes free from then on is kept for the one that waited. */
+export const passedMaxMs = 5_000;
+
+/** For each session that finds all at work, one that is, from the end of the order, as long as that is behind it. */
+function thoseThatGiveWay(
+  order: readonly SessionView[],
+  blocked: readonly SessionView[],
+): ReadonlySet<SessionView> {
+  const rankOf = new Map(order.map((session, rank) => [session, rank]));
+  const working = order.filter(isWorking).reverse();
+  const pairs = working.slice(0, blocked.length).map((session, i) => [session, blocked[i]!] as const);
+  return new Set(
+    pairs.filter(([last, next]) => rankOf.get(last)! > rankOf.get(next)!).map(([session]) => session),
+  );
+}
+
 /**
  * Places on the ring. An owner gets no more of them than leave as many to each other owner and to one that may still
- * come; else a key that floods would hold them all. Nobody overtakes who waits for room in the caches: small sessions
- * would keep a large one out for ever.
+ * come; else a key that floods would hold them all. Who fits may pass one that waits for room in the caches, but not for
+ * longer than `passedMaxMs`: small sessions would keep a large one out for ever.
  */
 function countPlaces(sessions: readonly SessionView[], { placesMax, positionsFree }: PlanLimits) {
   const placesOf = new Map<string, number>();
@@ -121,11 +143,11 @@ function countPlaces(sessions: readonly SessionView[], { placesMax, positionsFre
     taken += 1;
   }
   return {
-    take({ owner, positions }: SessionView): boolean {
+    take({ owner, positions, waitedMs }: SessionView): boolean {
       const own = placesOf.get(owner) ?? 0;
       if (taken >= placesMax || own >= ownerMax) return false;
       if (positions > free && taken > 0) {
-        free = 0;
+        if (waitedMs >= passedMaxMs) free = 0;
         return false;
       }
       free -= positions;

@@ -1,9 +1,10 @@
 /**
  * Who goes first: an order over sessions that want the ring, by one of three policies.
  *
- * laps: semi-clairvoyant (LAPS-SD, arXiv 2505.17074). Queues with growing quanta of service. While a session's
- *   acceptance is still moving it stands in the queue of what it has had (least attained service first); once it is
- *   steady, in the queue of what it still needs, L * (gamma * td + tv) / (gamma * A + 1), and there by that.
+ * laps: semi-clairvoyant (LAPS-SD, arXiv 2505.17074). Queues with growing quanta of service. Once a session's
+ *   acceptance is steady it stands in the queue of what it still needs, L * (gamma * td + tv) / (gamma * A + 1). While
+ *   acceptance is moving it sinks by what it has had (least attained service first), from the queue that its bound on
+ *   tokens puts it in. Within a queue by arrival: by estimate, those of whom it is wrong would wait for everybody.
  * srtf: by that estimate from the start, however unsure.
  * fcfs: by arrival.
  *
@@ -31,8 +32,8 @@ export interface Standing {
 /** Service at which a session leaves each queue but the last, ms: a short reply, a paragraph, a page at some 100 ms a round. */
 const quantaMs = [1_000, 4_000, 16_000] as const;
 
-/** Patience of one who reads: what waits so long goes before what came later to the queue above. */
-const agePerQueueMs = 5_000;
+/** What waits so long rises: shorter, and under a long queue all would be in the first one, which is fcfs again. */
+const agePerQueueMs = 20_000;
 
 /** Longest wait for the first queue; from there on those that waited longest go first. */
 export const starvationMs = agePerQueueMs * quantaMs.length;
@@ -44,9 +45,7 @@ export function compareStandings(policy: SchedulingPolicy, a: Standing, b: Stand
   if (starving !== 0) return starving;
   if (isStarving(a)) return b.waitedMs - a.waitedMs || a.arrival - b.arrival;
   if (policy === 'srtf') return a.remainingMs - b.remainingMs || a.arrival - b.arrival;
-  const queues = queueOf(a) - queueOf(b);
-  if (queues !== 0) return queues;
-  return needOf(a) - needOf(b) || a.arrival - b.arrival;
+  return queueOf(a) - queueOf(b) || a.arrival - b.arrival;
 }
 
 function isStarving({ waitedMs }: Standing): boolean {
@@ -54,12 +53,8 @@ function isStarving({ waitedMs }: Standing): boolean {
 }
 
 function queueOf({ waitedMs, attainedMs, remainingMs, steady }: Standing): number {
-  const service = steady ? remainingMs : attainedMs;
+  const service = steady ? remainingMs : Math.max(attainedMs, remainingMs);
   const queue = quantaMs.findIndex((quantum) => service < quantum);
   const start = queue === -1 ? quantaMs.length : queue;
   return Math.max(0, start - Math.floor(waitedMs / agePerQueueMs));
-}
-
-function needOf({ remainingMs, steady }: Standing): number {
-  return steady ? remainingMs : 0;
 }

@@ -1,7 +1,7 @@
 /** What starts now, by hand-made snapshots: bounds, who gives way, owners, places. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PlanLimits, planRounds, type SessionView } from '../../../src/engine/plan.ts';
+import { type PlanLimits, passedMaxMs, planRounds, type SessionView } from '../../../src/engine/plan.ts';
 
 const limits: PlanLimits = {
   runningMax: 2,
@@ -112,15 +112,34 @@ test('planRounds leaves places to owners that have none yet', () => {
   assert.deepEqual(open, ['calm']);
 });
 
-test('planRounds lets nobody overtake who waits for room in the caches, but rounds go on', () => {
-  const sessions = [
+test('planRounds lets who fits pass one that waits for room in the caches, but not for ever, and rounds go on', () => {
+  const sessions = (waitedMs: number): SessionView[] => [
     view('a'),
-    view('large', { status: 'waiting', positions: 500 }),
+    view('large', { status: 'waiting', positions: 500, waitedMs }),
     view('small', { status: 'waiting', positions: 10 }),
   ];
-  assert.deepEqual(plan(sessions, { runningMax: 8, positionsFree: 400 }).open, []);
-  assert.deepEqual(plan(sessions, { runningMax: 8, positionsFree: 400 }).draft, ['a']);
-  assert.deepEqual(plan(sessions, { runningMax: 8 }).open, ['large', 'small']);
+  const tight = { runningMax: 8, positionsFree: 400 };
+  assert.deepEqual(plan(sessions(passedMaxMs - 1), tight).open, ['small']);
+  assert.deepEqual(plan(sessions(passedMaxMs), tight).open, []);
+  assert.deepEqual(plan(sessions(passedMaxMs), tight).draft, ['a']);
+  assert.deepEqual(plan(sessions(0), { runningMax: 8 }).open, ['large', 'small']);
   // Alone it is always let in: its own length is checked before.
-  assert.deepEqual(plan(sessions.slice(1), { runningMax: 8, positionsFree: 400 }).open, ['large']);
+  assert.deepEqual(plan(sessions(0).slice(1), tight).open, ['large']);
+});
+
+test('planRounds sends no frame behind those of a session whose place another one should have', () => {
+  const atWork = ['a', 'b'].map((id) =>
+    view(id, { frames: 1, pipelined: true, owner: 'flood', ownerLead: 1 }),
+  );
+  const [first, last] = atWork;
+  const next = view('next', { status: 'waiting', owner: 'calm' });
+  assert.deepEqual(plan([...atWork, next]).draft, ['a'], 'the last one in order gives way');
+  const both = [next, { ...next, id: 'then' }];
+  assert.deepEqual(plan([...atWork, ...both]).draft, [], 'as many as should come');
+  assert.deepEqual(plan([first!, { ...last!, frames: 0 }, next]), {
+    ...{ open: ['next'], draft: ['a'], window: 2, working: 2 },
+  });
+  // Nobody gives way to one that is behind it, or that can get no place.
+  assert.deepEqual(plan([...atWork, { ...next, ownerLead: 2 }]).draft, ['a', 'b']);
+  assert.deepEqual(plan([...atWork, { ...next, positions: 500 }], { positionsFree: 20 }).draft, ['a', 'b']);
 });

@@ -12,7 +12,7 @@ const standing = (arrival: number, part: Partial<Standing> = {}): Standing => ({
   arrival,
   waitedMs: 0,
   attainedMs: 0,
-  remainingMs: 10_000,
+  remainingMs: 500,
   steady: false,
   ...part,
 });
