@@ -8,8 +8,8 @@ import { draftPairsMax } from '../shards/draft-probs.ts';
 import { lambda1Max, logitBiasMax, repetitionMax, repetitionMin, tauMax } from '../shards/open-message.ts';
 import type { CompletionRequest } from '../src/completion.ts';
 
-/** Choices of one request. OpenAI takes 128; each is a session with caches of its own on every worker. */
-const choicesMax = 16;
+/** Choices of one request, as at OpenAI. Each takes a place of its own in the queue, whose limit holds too. */
+const choicesMax = 128;
 /** The detokeniser holds back as much text as the longest stop string. */
 const stopCharsMax = 512;
 /** OpenAI's own bound. */

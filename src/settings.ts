@@ -282,7 +282,7 @@ const gatewaySchema = Type.Object({
     group: 'Listening',
     form: 'integer',
     description: 'Requests that may wait for a place or a turn; further ones are answered 429.',
-    fallback: '64',
+    fallback: '128',
     expected: `a number from 0 to ${queueLimit}`,
   }),
   drainS: setting(Type.Integer({ minimum: 0, maximum: drainLimitS }), {

@@ -30,7 +30,7 @@ test('loadConfig gives every default, frozen', () => {
     adminKey: null,
     sessionsMax: 8,
     scheduling: 'laps',
-    queueMax: 64,
+    queueMax: 128,
     model: 'smollm2-135m-instruct',
     draft: 'auto',
     drainS: 20,
