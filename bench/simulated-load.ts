@@ -30,6 +30,8 @@ export interface TraceRequest {
   readonly maxTokens: number;
   /** Chance that a draft token is right, given that those before it are. */
   readonly alpha: number;
+  /** The client leaves so long after its request if it has no whole answer by then. */
+  readonly leavesAfterMs?: number;
 }
 
 export interface SimulatedCosts {
@@ -45,18 +47,21 @@ export interface SimulationOptions {
   readonly costs: SimulatedCosts;
   readonly limits: SchedulerLimits;
   readonly batching: boolean;
+  /** Room of the stage that has least; left out: without end. */
+  readonly kvPositions?: number;
   /** Uniform in [0, 1), seeded. */
   readonly random: () => number;
 }
 
 export interface SimulatedAnswer {
   readonly request: TraceRequest;
-  /** Null: refused, with the time after which to try again. */
+  /** Null: refused, with the time after which to try again, or left. */
   readonly stats: SessionStats | null;
   readonly retryAfterMs: number | null;
-  /** Longest time without a round since it came, ms. */
   readonly latencyMs: number;
   readonly firstTokenMs: number;
+  /** Longest time without a token since it came, ms. */
+  readonly longestGapMs: number;
 }
 
 export interface Simulation {
@@ -66,6 +71,8 @@ export interface Simulation {
   /** Share of the time in which each stage computed. */
   readonly utilisation: readonly number[];
   /** Most rows and frames on the ring at once, and most sessions that waited. */
+  /** Is anything left on the ring or in the scheduler? Zeros. */
+  readonly left: { readonly sessions: number; readonly requests: number; readonly frames: number };
   readonly peaks: { readonly rows: number; readonly frames: number; readonly waiting: number };
 }
 
@@ -73,12 +80,13 @@ export interface Simulation {
 const vocab = 4096;
 
 export async function simulateLoad(options: SimulationOptions): Promise<Simulation> {
-  const { trace, policy, costs, limits, batching, random } = options;
+  const { trace, policy, costs, limits, batching, random, kvPositions = Number.POSITIVE_INFINITY } = options;
   const time = new VirtualTime();
   const requestOf = new Map<string, TraceRequest>();
   const ring = createVirtualRing({
     ...{ time, batching, vocab, stages: costs.stages, t1Ms: costs.t1Ms },
-    outputTokens: (session) => requestOf.get(session)!.outputTokens,
+    // One that went off the ring comes back as another session, its number behind its name.
+    outputTokens: (session) => requestOf.get(session.split('-')[0]!)!.outputTokens,
   });
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
@@ -93,11 +101,21 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
     ...{ ring, limits, policy },
     drafter: planner,
     now: time.now,
+    kvPositions: () => kvPositions,
     newSessionId: () => String(submitted),
     defer: (step) => time.after(0, step),
   });
   const answers: SimulatedAnswer[] = [];
   let waitingPeak = 0;
+  /** Events that clients cause; all others are work that is going on. */
+  let foreign = 0;
+  const later = (atMs: number, run: () => void): void => {
+    foreign += 1;
+    time.after(atMs, () => {
+      foreign -= 1;
+      run();
+    });
+  };
 
   function submit(request: TraceRequest, index: number): void {
     submitted = index;
@@ -106,14 +124,19 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
     let [before, last] = [promptIds.at(-2) ?? 1, promptIds.at(-1)!];
     let received = 0;
     const arrivedMs = time.now();
+    let heardMs = arrivedMs;
+    let longestGapMs = 0;
+    const client = new AbortController();
     try {
       scheduler.submit({
         ...{ promptIds, sampling: greedy, owner: request.owner, maxTokens: request.maxTokens },
         ...{ minTokens: 0, ignoreEos: false, eosIds: [vocab], prediction: null },
         speculation: { drafter: 'auto', draftLength: 'auto' },
-        signal: new AbortController().signal,
+        signal: client.signal,
         sink: {
           commit(ids) {
+            longestGapMs = Math.max(longestGapMs, time.now() - heardMs);
+            heardMs = time.now();
             for (const id of ids) {
               received += 1;
               const ends = received === request.outputTokens;
@@ -130,35 +153,45 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
             }
             const latencyMs = stats.finishedMs - arrivedMs;
             answers[index] = {
-              ...{ request, stats, latencyMs, retryAfterMs: null },
+              ...{ request, stats, latencyMs, longestGapMs, retryAfterMs: null },
               firstTokenMs: stats.firstTokenMs - arrivedMs,
             };
           },
           fail(error) {
-            throw error;
+            if (!client.signal.aborted) throw error;
+            answers[index] = { ...unanswered, request };
           },
         },
       });
+      if (request.leavesAfterMs !== undefined) later(request.leavesAfterMs, () => client.abort());
     } catch (error) {
       if (!(error instanceof GatewayError && error.code === 'queue_full')) throw error;
-      answers[index] = {
-        ...{ request, stats: null, retryAfterMs: error.retryAfterMs },
-        ...{ latencyMs: Number.NaN, firstTokenMs: Number.NaN },
-      };
+      answers[index] = { ...unanswered, request, retryAfterMs: error.retryAfterMs };
     }
     waitingPeak = Math.max(waitingPeak, scheduler.load().waiting);
   }
 
-  for (const [index, request] of trace.entries()) time.after(request.atMs, () => submit(request, index));
-  await time.run();
+  for (const [index, request] of trace.entries()) later(request.atMs, () => submit(request, index));
+  await time.run(() => {
+    const { running, waiting } = scheduler.load();
+    if (running + waiting > 0 && time.pending === foreign)
+      throw new Error('the ring is idle while requests wait');
+  });
   const endMs = time.now();
+  const { running, waiting } = scheduler.load();
   await scheduler.close();
   return {
     ...{ answers, endMs },
+    left: { sessions: ring.openSessions(), requests: running + waiting, frames: ring.inside.frames },
     utilisation: ring.busyMs.map((busyMs) => busyMs / endMs),
     peaks: { ...ring.peaks, waiting: waitingPeak },
   };
 }
+
+const unanswered = {
+  ...{ stats: null, retryAfterMs: null },
+  ...{ latencyMs: Number.NaN, firstTokenMs: Number.NaN, longestGapMs: Number.NaN },
+};
 
 /** A local model that is right with the chance that the trace gives each request, and takes its time. */
 function oracleDrafter(

@@ -29,7 +29,9 @@ export interface VirtualRing extends Ring {
   openSessions(): number;
   /** Time that each stage computed, ms. */
   readonly busyMs: readonly number[];
-  /** Rows that waited or ran in the stages at once, most. */
+  /** Rows and frames that are on the way or in a stage. */
+  readonly inside: { readonly rows: number; readonly frames: number };
+  /** The most of them at once. */
   readonly peaks: { rows: number; frames: number };
 }
 
@@ -182,6 +184,7 @@ export function createVirtualRing(options: VirtualRingOptions): VirtualRing {
     stages: () => stages.length,
     openSessions: () => sessions,
     busyMs,
+    inside,
     peaks,
     open(open, handlers) {
       sessions += 1;

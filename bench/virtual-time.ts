@@ -18,6 +18,11 @@ export class VirtualTime {
 
   now = (): number => this.nowMs;
 
+  /** Events that have not happened yet. */
+  get pending(): number {
+    return this.events.length;
+  }
+
   after(delayMs: number, run: () => void): void {
     const { events } = this;
     const event = { atMs: this.nowMs + delayMs, number: this.count++, run };
@@ -31,12 +36,13 @@ export class VirtualTime {
     events[index] = event;
   }
 
-  /** Runs until nothing is left to happen. Throws what an event throws. */
-  async run(): Promise<void> {
+  /** Runs until nothing is left to happen. Throws what an event, or the look after each, throws. */
+  async run(look: () => void = () => {}): Promise<void> {
     for (let event = this.take(); event !== null; event = this.take()) {
       this.nowMs = event.atMs;
       event.run();
       await new Promise((resolve) => setImmediate(resolve));
+      look();
     }
   }
 

@@ -31,6 +31,9 @@ const gapsMax = 64;
 const rowsExpected = 5;
 const committedExpected = 2.5;
 
+/** An estimate of who waits is as old as this at most: what the ring costs is learned meanwhile, a few rounds at a time. */
+const estimateAgeMaxMs = 250;
+
 /** What events leave for the loop. */
 export type Note =
   | { readonly type: 'verdict'; readonly verdict: RingVerdict }
@@ -106,8 +109,9 @@ export class SessionRun {
   private attainedMs = 0;
   /** When it last had the ring, or arrived. */
   private idleSinceMs: number;
-  /** Estimated time that its rounds will still take, and whether that can be trusted, as of the last verdict. */
+  /** Estimated time that its rounds will still take, when that was estimated, and whether it can be trusted. */
   remainingMs: number;
+  private estimatedMs: number;
   private steady = false;
   private readonly onAbort = (): void => this.options.post(this, { type: 'cancel' });
 
@@ -119,6 +123,7 @@ export class SessionRun {
     this.stats = newSessionStats(options.now());
     this.idleSinceMs = this.stats.submittedMs;
     this.remainingMs = this.estimateMs();
+    this.estimatedMs = this.stats.submittedMs;
     const { signal } = session.request;
     signal.addEventListener('abort', this.onAbort, { once: true });
     if (signal.aborted) this.onAbort();
@@ -127,6 +132,10 @@ export class SessionRun {
   view(nowMs: number): SessionView {
     const { session, flight, options } = this;
     const { status, owner } = session;
+    if (status === 'waiting' && nowMs - this.estimatedMs >= estimateAgeMaxMs) {
+      this.remainingMs = this.estimateMs();
+      this.estimatedMs = nowMs;
+    }
     return {
       id: session.id,
       owner,
