@@ -32,8 +32,6 @@ export interface ClusterModel {
   readonly log: Log;
   /** Sessions whose rows may share a pass of a worker; left out: as many as a worker takes by itself. */
   readonly batchSessions?: number;
-  /** Of each worker; left out: its share of the cores. */
-  readonly threads?: number;
 }
 
 /** How a gateway differs from that of a measurement of one answer at a time. */
@@ -60,7 +58,7 @@ export async function startCluster(
   shape: LinkShape,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<BenchCluster> {
-  const { model, home, quantisation, kvBytesMax, lm, log, batchSessions, threads } = shared;
+  const { model, home, quantisation, kvBytesMax, lm, log, batchSessions } = shared;
   const clusterKey = randomBytes(32).toString('hex');
   const ranges = splitLayers(modelDims(await readGguf(model.path)), workerCount);
   const workers: WorkerProcess[] = [];
@@ -78,7 +76,7 @@ export async function startCluster(
         model: model.entry === null ? model.path : model.name,
         ...{ home, range, quantisation, clusterKey, kvBytesMax, port: 0, logLevel: 'warn', environment },
         ...(batchSessions === undefined ? {} : { batchSessions }),
-        threads: engineThreads(threads ?? 0, workerCount),
+        threads: engineThreads(0, workerCount),
         onNote: () => {},
       });
       workers.push(worker);

@@ -61,7 +61,7 @@ export async function measureSingleWorker(
       onProgress: () => {},
     });
     const { onnxPath, dims, range } = pack;
-    const threads = engineThreads(shared.threads ?? 0);
+    const threads = engineThreads(0);
     const { minRows } = await proveShard(pack, threads);
     await bare.call('load', { onnxPath, dims, range, threads, minRows });
     const { eosIds } = gateway.tokenizer;

@@ -4,16 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TailOptions } from '../shards/engine.ts';
-import { createLocalEngine } from '../shards/local-engine.ts';
 import { formatGrammar, toolGrammar } from '../src/grammar/answer-grammar.ts';
 import { taggedCalls } from '../src/text/call-form.ts';
-import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import { type LosslessCase, predictionOf, samplingOf } from './support/lossless-cases.ts';
 import { losslessPrompts } from './support/lossless-prompts.ts';
-import { makeTinyModel, startTinyCluster, type TinyModel } from './support/tiny-cluster.ts';
-import { tinyModel } from './support/tiny-gguf.ts';
+import { plainIds } from './support/plain-decoding.ts';
+import { makeTinyModel, startTinyCluster } from './support/tiny-cluster.ts';
 import { tinySpecialTokens } from './support/tiny-vocabulary.ts';
 
 const maxTokens = 60;
@@ -45,38 +42,6 @@ const grammars: Readonly<Record<string, string>> = {
   }),
   pattern: formatGrammar({ kind: 'regex', pattern: '(ab|[a-f]{3}-){2,8}end' }),
 };
-
-/** Ids of the answer, one row a pass. */
-async function plainIds(
-  model: TinyModel,
-  promptIds: readonly number[],
-  options: Pick<TailOptions, 'sampling' | 'grammar'>,
-): Promise<number[]> {
-  const pack = await model.pack({ start: 0, end: tinyModel.layers });
-  const engine = await createLocalEngine({ ...pack, threads: 1, kvBytesMax: 64 << 20, minRows: 2 });
-  const tail = { ...options, promptLength: promptIds.length, eosIds, minTokens: 0, ignoreEos: false };
-  try {
-    await engine.open('plain', null);
-    await engine.openTail('plain', tail);
-    const tokens = [...promptIds];
-    for (let position = 0; tokens.length < promptIds.length + maxTokens; position++) {
-      const ids = Uint32Array.of(tokens[position]!);
-      const headFrom = position + 1 < promptIds.length ? 1 : 0;
-      const { verdict } = await forwardAlone(engine, {
-        session: 'plain',
-        position,
-        ids,
-        hidden: null,
-        headFrom,
-      });
-      if (verdict !== null) tokens.push(...verdict.ids);
-      if (verdict?.finished === true) break;
-    }
-    return tokens.slice(promptIds.length);
-  } finally {
-    await engine.dispose();
-  }
-}
 
 const samplings = ['greedy', 'sampled'] as const;
 const drafters = ['none', 'ngram', 'lm', 'grammar', 'auto'] as const;
@@ -111,7 +76,8 @@ test('every drafter, length and way of rounds gives the ids of plain decoding un
   for (const [name, grammar] of Object.entries(grammars)) {
     const plain = new Map<string, number[]>();
     for (const sampling of samplings) {
-      plain.set(sampling, await plainIds(model, promptIds, { grammar, sampling: samplingOf({ sampling }) }));
+      const tail = { grammar, sampling: samplingOf({ sampling }), eosIds, ignoreEos: false };
+      plain.set(sampling, await plainIds(model, promptIds, maxTokens, tail));
     }
     for (const value of everyCase()) {
       const { sampling, drafter, draftLength, rounds, prediction } = value;

@@ -5,12 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLocalEngine } from '../shards/local-engine.ts';
-import type { Sampling } from '../shards/sampler.ts';
 import { schedulingPolicies } from '../src/engine/policy.ts';
 import type { Serving } from '../src/serving.ts';
 import { eventually } from './support/eventually.ts';
-import { forwardAlone } from './support/forward-alone.ts';
 import { generate } from './support/generate.ts';
 import {
   alternate,
@@ -23,46 +20,10 @@ import {
   samplingOf,
 } from './support/lossless-cases.ts';
 import { losslessPrompts } from './support/lossless-prompts.ts';
-import { makeTinyModel, startTinyCluster, type TinyModel } from './support/tiny-cluster.ts';
-import { tinyModel } from './support/tiny-gguf.ts';
+import { plainIds } from './support/plain-decoding.ts';
+import { makeTinyModel, startTinyCluster } from './support/tiny-cluster.ts';
 
 const maxTokens = 10;
-
-/** ids after the prompt, one row a pass. */
-async function plainIds(
-  model: TinyModel,
-  promptIds: readonly number[],
-  sampling: Sampling,
-): Promise<number[]> {
-  const pack = await model.pack({ start: 0, end: tinyModel.layers });
-  const engine = await createLocalEngine({ ...pack, threads: 1, kvBytesMax: 64 << 20, minRows: 2 });
-  try {
-    await engine.open('plain', null);
-    await engine.openTail('plain', {
-      sampling,
-      promptLength: promptIds.length,
-      eosIds: [],
-      minTokens: 0,
-      ignoreEos: true,
-    });
-    const tokens = [...promptIds];
-    for (let position = 0; tokens.length < promptIds.length + maxTokens; position++) {
-      const ids = Uint32Array.of(tokens[position]!);
-      const headFrom = position + 1 < promptIds.length ? 1 : 0;
-      const { verdict } = await forwardAlone(engine, {
-        session: 'plain',
-        position,
-        ids,
-        hidden: null,
-        headFrom,
-      });
-      if (verdict !== null) tokens.push(...verdict.ids);
-    }
-    return tokens.slice(promptIds.length);
-  } finally {
-    await engine.dispose();
-  }
-}
 
 test('every drafter, length, prediction, cut, topology and company gives the ids of plain decoding', async (t) => {
   const model = await makeTinyModel(t);
@@ -89,7 +50,8 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
         }
         for (const sampling of ['greedy', 'sampled'] as const) {
           for (const promptIds of prompts) {
-            plain.set(keyOf(sampling, promptIds), await plainIds(model, promptIds, samplingOf({ sampling })));
+            const tail = { sampling: samplingOf({ sampling }), eosIds: [], ignoreEos: true };
+            plain.set(keyOf(sampling, promptIds), await plainIds(model, promptIds, maxTokens, tail));
           }
         }
       }
