@@ -1,8 +1,10 @@
 /**
  * Frames that wait for the engine, and which of them is next. Pure but for the time it is handed. Within a session
  * the order is that of arrival, always. Between sessions verify frames go before prefill chunks (someone waits for the
- * next word), until a chunk has waited prefillWaitMaxMs and takes its turn by age. A newer epoch throws out the older
- * frames of its session unrun: their answer is not wanted any more.
+ * next word), until a chunk has waited prefillWaitMaxMs and takes its turn by age. But of all chunks one at most is in a
+ * verify frame's way: those of a long prompt all come at once and grow old together, so an old chunk only goes before
+ * verify frames that came behind the last one. A newer epoch throws out the older frames of its session unrun: their
+ * answer is not wanted any more.
  *
  * A pass may carry short frames of several sessions, one of each, up to passRowsMax rows: company saves the fixed part
  * of a pass and costs the time of its rows. Verify frames and prefill do not share one: a pass costs two to five rows
@@ -51,6 +53,9 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
   const waiting = new Map<string, QueuedPass[]>();
   let bytes = 0;
   let frames = 0;
+  /** The pass before was a chunk of prefill; and when the last of these was through, so that another pass could begin. */
+  let afterChunk = false;
+  let chunkEndMs = Number.NEGATIVE_INFINITY;
 
   function forget(passes: readonly QueuedPass[]): void {
     for (const pass of passes) bytes -= pass.bytes;
@@ -80,34 +85,39 @@ export function createPassQueue(limits: PassQueueLimits): PassQueue {
       rowsOf(pass) <= rowsMax && isVerify(pass) === isVerify(first) && !taken.has(pass.session);
   }
 
+  /** Does a chunk of prefill have its turn before the verify frame that waits longest? */
+  function goesBefore(chunk: QueuedPass, verify: QueuedPass, nowMs: number): boolean {
+    const isDue = nowMs - chunk.arrivedMs >= limits.prefillWaitMaxMs && chunk.arrivedMs < verify.arrivedMs;
+    return isDue && verify.arrivedMs > chunkEndMs;
+  }
+
   function next(
     mayRun: (session: string) => boolean,
     nowMs: number,
     company: readonly QueuedPass[] = [],
   ): QueuedPass | null {
+    if (company.length === 0 && afterChunk) {
+      afterChunk = false;
+      chunkEndMs = nowMs;
+    }
     const fits = fitting(company);
-    let best: QueuedPass | null = null;
-    let bestUrgent = false;
+    let verify: QueuedPass | null = null;
+    let chunk: QueuedPass | null = null;
     for (const [session, passes] of waiting) {
       const head = passes[0]!;
-      if (!fits(head)) continue;
-      const urgent = isVerify(head) || nowMs - head.arrivedMs >= limits.prefillWaitMaxMs;
-      if (
-        best !== null &&
-        (bestUrgent
-          ? !urgent || head.arrivedMs >= best.arrivedMs
-          : !urgent && head.arrivedMs >= best.arrivedMs)
-      )
+      const oldest = isVerify(head) ? verify : chunk;
+      if (!fits(head) || (oldest !== null && head.arrivedMs >= oldest.arrivedMs) || !mayRun(session))
         continue;
-      if (!mayRun(session)) continue;
-      best = head;
-      bestUrgent = urgent;
+      if (isVerify(head)) verify = head;
+      else chunk = head;
     }
+    const best = verify === null || (chunk !== null && goesBefore(chunk, verify, nowMs)) ? chunk : verify;
     if (best === null) return null;
     const passes = waiting.get(best.session)!;
     passes.shift();
     if (passes.length === 0) waiting.delete(best.session);
     forget([best]);
+    afterChunk = best === chunk;
     return best;
   }
 

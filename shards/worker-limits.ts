@@ -14,7 +14,7 @@ export interface WorkerLimits {
   readonly sessionBytesMax: number;
   /** Bytes of waiting frames over all sessions; above, the session whose frame it was ends with `limit`. */
   readonly queueBytesMax: number;
-  /** A prefill chunk that has waited so long goes by its turn, before later verify frames of others. */
+  /** A prefill chunk that has waited so long goes by its turn, before later verify frames of others; one at a time. */
   readonly prefillWaitMaxMs: number;
   /** Sessions whose rows share a pass; the engine may have fewer slots. 1 runs each alone. */
   readonly passSessionsMax: number;

@@ -15,12 +15,12 @@ function push(
   queue: PassQueue,
   session: string,
   arrivedMs: number,
-  options: { epoch?: number; prefill?: boolean; bytes?: number; rows?: number } = {},
+  options: { epoch?: number; round?: number; prefill?: boolean; bytes?: number; rows?: number } = {},
 ): number {
-  const { epoch = 0, prefill = false, bytes = 10, rows = 1 } = options;
+  const { epoch = 0, round = arrivedMs, prefill = false, bytes = 10, rows = 1 } = options;
   const message = {
     epoch,
-    round: arrivedMs,
+    round,
     position: 0,
     headFrom: prefill ? rows : 0,
     ids: new Uint32Array(rows),
@@ -52,6 +52,33 @@ test('createPassQueue gives a prefill chunk its turn once it has waited long eno
   push(queue, 'a', 1, { prefill: true });
   push(queue, 'b', 3);
   assert.deepEqual(drain(queue, 101), ['a1', 'b3']);
+});
+
+test('createPassQueue never lets a second chunk go before a verify frame that has waited for one', () => {
+  const queue = createPassQueue(limits);
+  // A long prompt: all chunks are there at once, and become old together.
+  for (let round = 1; round <= 6; round++) push(queue, 'a', 0, { prefill: true, round });
+  // Passes of 10 ms, and verify frames of three sessions that come back 15 ms behind theirs.
+  const dueMs = new Map([...'bcd'].map((session, i) => [session, 200 + i]));
+  const chunksBefore = new Map<string, number>();
+  let order = '';
+  for (let nowMs = 205; nowMs < 405; nowMs += 10) {
+    for (const [session, atMs] of dueMs) {
+      if (atMs > nowMs) continue;
+      push(queue, session, atMs);
+      chunksBefore.set(session, order.at(-1) === 'a' ? 1 : 0);
+      dueMs.delete(session);
+    }
+    const { session } = queue.next(always, nowMs)!;
+    order += session;
+    if (session === 'a') for (const [waits, count] of chunksBefore) chunksBefore.set(waits, count + 1);
+    else {
+      assert.ok(chunksBefore.get(session)! <= 1, `${session} has waited for two chunks: ${order}`);
+      chunksBefore.delete(session);
+      dueMs.set(session, nowMs + 25);
+    }
+  }
+  assert.equal(order.replaceAll(/[^a]/g, '').length, 6, `the prompt stands still: ${order}`);
 });
 
 /** What goes into one pass, as a worker would take it. */
