@@ -9,7 +9,7 @@ import { createKvAccount } from './kv-account.ts';
 import { createLatencyModel, type LatencyModel } from './latency-model.ts';
 import { createOutputLengths } from './output-lengths.ts';
 import { createOwnerShares } from './owner-shares.ts';
-import { planRounds } from './plan.ts';
+import { type Plan, planRounds } from './plan.ts';
 import type { SchedulingPolicy } from './policy.ts';
 import { createPrefixCache } from './prefix-cache.ts';
 import { preparedTokens } from './prepared-tokens.ts';
@@ -100,7 +100,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     window: () => window,
     wake,
     working: () => working,
-    rowsUnderWay: () => [...runs.values()].reduce((sum, run) => sum + run.rowsUnderWay, 0),
+    rowsUnderWay: () => [...runs.values()].reduce((sum, { rounds }) => sum + rounds.rowsUnderWay, 0),
     post(run, note) {
       inbox.push({ run, note });
       wake();
@@ -118,9 +118,22 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   function step(): void {
     settle();
-    const nowMs = now();
+    start(plan(now()));
+  }
+
+  function settle(): void {
+    const notes = inbox;
+    inbox = [];
+    for (const { run, note } of notes) {
+      if (runs.get(run.session.id) !== run) continue; // ended by an earlier note
+      endIf(run, run.settle(note));
+    }
+  }
+
+  function plan(nowMs: number): Plan {
+    for (const { standing } of runs.values()) standing.refresh(nowMs);
     const views = [...runs.values()].map((run) => run.view(nowMs));
-    const plan = planRounds(views, policy, {
+    return planRounds(views, policy, {
       runningMax: limits.runningMax,
       placesMax: placesPerRunning * limits.runningMax,
       positionsFree: room.free(),
@@ -128,6 +141,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       framesMax,
       backlogTokensMax,
     });
+  }
+
+  function start(plan: Plan): void {
     window = plan.window;
     working = plan.working;
     for (const id of plan.open) {
@@ -136,9 +152,9 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       if (isHeld(run) || !takeRoom(run)) wake();
       else endIf(run, run.open());
     }
-    for (const id of plan.draft) if (keepsRoom(runs.get(id)!)) runs.get(id)!.startDraft();
+    for (const id of plan.draft) if (keepsRoom(runs.get(id)!)) runs.get(id)!.rounds.start();
     const tokensMax = preparedTokens(load().running);
-    for (const run of runs.values()) run.prepare(tokensMax);
+    for (const { rounds } of runs.values()) rounds.drafts.prepare(tokensMax);
   }
 
   function takeRoom({ session }: SessionRun): boolean {
@@ -158,7 +174,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     while (!session.isRoomy && !takeRoom(run)) {
       if (session.tokens.length <= session.rowsGranted) return true; // with a shorter draft
       const placed = [...runs.values()].filter((other) => other.session.status !== 'waiting');
-      const youngest = placed.reduce((a, b) => (b.arrival > a.arrival ? b : a));
+      const youngest = placed.reduce((a, b) => (b.standing.arrival > a.standing.arrival ? b : a));
       youngest.suspend();
       youngest.session.rowsGranted = 0;
       room.give(youngest.session.id);
@@ -180,15 +196,6 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     return [...runs.values()].find((run) => run.name === name)!.session;
   }
 
-  function settle(): void {
-    const notes = inbox;
-    inbox = [];
-    for (const { run, note } of notes) {
-      if (runs.get(run.session.id) !== run) continue; // ended by an earlier note
-      endIf(run, run.settle(note));
-    }
-  }
-
   function endIf(run: SessionRun, ending: Ending | null): void {
     if (ending === null) return;
     runs.delete(run.session.id);
@@ -206,7 +213,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
   /** Until one of those at work is likely to be through, and for each that waits ahead as long again, shared by all at work. */
   function placeAfterMs(waitingAhead: number): number {
-    const remaining = [...runs.values()].map((run) => run.remainingMs).sort((a, b) => a - b);
+    const remaining = [...runs.values()].map(({ standing }) => standing.remainingMs).sort((a, b) => a - b);
     const mean = remaining.reduce((sum, ms) => sum + ms, 0) / Math.max(1, remaining.length);
     return (remaining[0] ?? 0) + (waitingAhead * mean) / limits.runningMax;
   }
