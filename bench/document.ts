@@ -5,7 +5,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
 /** Beginnings of keys in the order of their sections; others come last. */
-const order = ['goals', 'wan-4-t1-15-ms', 'wan', 'drafters', 'adaptive', 'sweep', 'peer'];
+const order = [
+  ...['goals', 'wan-4-t1-15-ms', 'wan', 'load-4-15', 'load', 'simulate', 'prefill', 'batching'],
+  ...['drafters', 'adaptive', 'sweep', 'peer'],
+];
 
 const preamble =
   '# Benchmarks\n\nWritten by `npm run bench`; edit nothing between the marks. Every section says under which conditions its numbers hold.\n';

@@ -14,7 +14,7 @@ export function goalsSection(files: readonly ClaimFile<unknown>[]): Section {
   const wan = files.flatMap(({ claim, reports }) => (claim === 'wan' ? (reports as WanReport[]) : []));
   const main = goalReport(wan);
   const others = files.flatMap(({ claim, reports }) =>
-    claim === 'wan' ? [] : (reports as { goals: readonly Goal[] }[]).flatMap(({ goals }) => goals),
+    claim === 'wan' ? [] : (reports as { goals?: readonly Goal[] }[]).flatMap(({ goals = [] }) => goals),
   );
   return {
     key: 'goals',

@@ -1,7 +1,7 @@
 /**
  * How well a sum of a few readable terms explains times, judged where it was not fitted: coefficients are least squares
  * over the first half in time, R2 and error are those of the second. Beside it any prediction that was made ahead can be
- * judged on the same second half. Pure.
+ * judged on the same second half. Measurements that follow one another are halved one by one, then taken together. Pure.
  */
 import { mean, sum } from './statistics.ts';
 
@@ -35,13 +35,12 @@ const samplesPerTerm = 3;
 const ridge = 1e-9;
 
 /** Null where there are too few samples. */
-export function judgeHeldOut(samples: readonly TimedSample[]): HeldOut | null {
-  const inTime = samples.toSorted((a, b) => a.atMs - b.atMs);
-  const half = Math.floor(inTime.length / 2);
-  const width = inTime[0]?.terms.length ?? 0;
-  if (width === 0 || half < samplesPerTerm * width) return null;
-  const coefficients = leastSquares(inTime.slice(0, half));
-  const later = inTime.slice(half);
+export function judgeHeldOut(measurements: readonly (readonly TimedSample[])[]): HeldOut | null {
+  const inTime = measurements.map((samples) => samples.toSorted((a, b) => a.atMs - b.atMs));
+  const earlier = inTime.flatMap((samples) => samples.slice(0, Math.floor(samples.length / 2)));
+  const later = inTime.flatMap((samples) => samples.slice(Math.floor(samples.length / 2)));
+  if (earlier.length === 0 || earlier.length < samplesPerTerm * earlier[0]!.terms.length) return null;
+  const coefficients = leastSquares(earlier);
   const fittedMs = ({ terms }: TimedSample): number => sum(terms.map((term, i) => term * coefficients[i]!));
   return { coefficients, fitted: judge(later, fittedMs), told: judge(later, ({ toldMs }) => toldMs) };
 }

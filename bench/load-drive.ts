@@ -15,6 +15,8 @@ import { arrivalsMs, type TraceRequest } from './load-trace.ts';
 /** A user whose request failed waits so long. */
 const retryMs = 500;
 
+export const sampleTerms = ['fixed', 'a round', 'a row', 'a row of others', 'a row of the prompt'] as const;
+
 /** Users who ask one after the other, or requests a second. */
 export type Load = { readonly users: number } | { readonly perSecond: number };
 
@@ -32,7 +34,7 @@ export interface LoadAnswer {
   readonly failure: string | null;
   /** What the latency model had told of this answer, ms; NaN where it did not finish. */
   readonly predictedMs: number;
-  /** What the time behind its queue is a sum of; null where it did not finish. */
+  /** What its time on the ring is a sum of; null where it did not finish. */
   readonly sample: TimedSample | null;
 }
 
@@ -141,15 +143,14 @@ async function answerOf(
   return { name, kind, firstTokenMs, latencyMs, ids, commitsMs, finished, failure, predictedMs, sample };
 }
 
-/** Fixed, rounds, their rows, rows of others beside them, rows of the prompt. */
+/** Time on the ring, that is without waits for a place and for a turn, by the terms of `sampleTerms`. */
 function sampleOf(atMs: number, usage: Usage, metrics: CompletionMetrics): TimedSample {
-  const { rounds, draftedTokens, othersRows, latencyMs, queueMs, predictedLatencyMs, predictedQueueMs } =
-    metrics;
+  const { rounds, draftedTokens, othersRows } = metrics;
   return {
     atMs,
     terms: [1, rounds, rounds + draftedTokens, othersRows, usage.promptTokens - usage.cachedTokens],
-    measuredMs: latencyMs - queueMs,
-    toldMs: predictedLatencyMs - predictedQueueMs,
+    measuredMs: metrics.latencyMs - metrics.queueMs - metrics.yieldedMs,
+    toldMs: metrics.predictedLatencyMs - metrics.predictedQueueMs,
   };
 }
 

@@ -1,6 +1,7 @@
 /** What many users on one ring are promised, judged by one report at the delay that the goals are stated for. */
 import { atLeast, atMost, type Goal } from './goals.ts';
-import type { LoadLine } from './load-summary.ts';
+import type { HeldOut } from './held-out.ts';
+import { isOpen, type LoadLine, linesBelowKnee } from './load-summary.ts';
 import { goalT1Ms, goalWorkers } from './wan-goals.ts';
 
 export interface JudgedLoad {
@@ -8,16 +9,18 @@ export interface JudgedLoad {
   readonly t1Ms: number;
   readonly lines: readonly LoadLine[];
   readonly differences: readonly string[];
+  /** Of all loads below the knee; null where their answers are too few. */
+  readonly heldOut: HeldOut | null;
 }
 
 /** NaN where a run had nothing to measure a goal by. */
-export function loadGoals({ workers, t1Ms, lines, differences }: JudgedLoad): Goal[] {
+export function loadGoals({ workers, t1Ms, lines, differences, heldOut }: JudgedLoad): Goal[] {
   const lossless = atMost('requests that are answered differently in company', differences.length, 0);
   if (workers !== goalWorkers || t1Ms !== goalT1Ms) return [lossless];
   const find = (setup: string, load: string): LoadLine | undefined =>
     lines.find((line) => line.setup === setup && line.load === load);
   const rate = (setup: string, load: string): number => find(setup, load)?.tokensPerSecond ?? Number.NaN;
-  const together = lines.filter(({ setup, load }) => setup === 'speculative' && load.endsWith('users'));
+  const together = lines.filter((line) => line.setup === 'speculative' && !isOpen(line));
   const most = together.at(-1);
   const policy = (name: string): LoadLine | undefined => lines.find(({ setup }) => setup === name);
   const [laps, fcfs] = [policy('laps'), policy('fcfs')];
@@ -46,32 +49,29 @@ export function loadGoals({ workers, t1Ms, lines, differences }: JudgedLoad): Go
     ),
     atMost('predicted mean latency below the knee, furthest from measured', predictionError(lines), 0.1),
     atLeast(
-      "R2 of predicted times of answers, second half, lowest of the users' lines",
-      lowestRSquared(together),
+      'R2 of times on the ring below the knee, second half, as told ahead',
+      heldOut?.told.rSquared ?? Number.NaN,
+      0.98,
+    ),
+    atLeast(
+      'R2 of times on the ring below the knee, second half, by the fit of the first',
+      heldOut?.fitted.rSquared ?? Number.NaN,
       0.98,
     ),
   ];
 }
 
-/** Furthest that a mean latency was from what was predicted, of loads that leave a fifth of the throughput free. */
+/** Furthest that a mean latency was from what was predicted. */
 function predictionError(lines: readonly LoadLine[]): number {
-  const best = Math.max(...lines.map(({ tokensPerSecond }) => tokensPerSecond));
-  const errors = lines
-    .filter(({ setup, tokensPerSecond }) => setup === 'speculative' && tokensPerSecond <= 0.8 * best)
+  const errors = linesBelowKnee(lines)
     .map(({ predictedRatio }) => Math.abs(predictedRatio - 1))
     .filter(Number.isFinite);
   return errors.length === 0 ? Number.NaN : Math.max(...errors);
 }
 
-/** Of what the latency model told ahead. */
-function lowestRSquared(lines: readonly LoadLine[]): number {
-  const known = lines.flatMap(({ heldOut }) => (heldOut === null ? [] : heldOut.told.rSquared));
-  return known.length === 0 ? Number.NaN : Math.min(...known);
-}
-
 /** The knee: the fewest users that reach 90 % of the best throughput. */
 function kneeShare(lines: readonly LoadLine[]): number {
-  const byUsers = lines.filter(({ setup, load }) => setup === 'speculative' && / users?$/.test(load));
+  const byUsers = lines.filter((line) => line.setup === 'speculative' && !isOpen(line));
   const best = Math.max(...byUsers.map(({ tokensPerSecond }) => tokensPerSecond));
   const knee = byUsers.find(({ tokensPerSecond }) => tokensPerSecond >= 0.9 * best);
   const alone = byUsers.find(({ amount }) => amount === 1);

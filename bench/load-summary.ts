@@ -1,5 +1,5 @@
 /** One measurement under load as a line of figures, and what must be equal between all of them. Pure. */
-import { type HeldOut, judgeHeldOut } from './held-out.ts';
+import { type HeldOut, judgeHeldOut, type TimedSample } from './held-out.ts';
 import type { LoadAnswer, LoadRun } from './load-drive.ts';
 import { meanTokensMax } from './load-trace.ts';
 import { firstDifference } from './mode-runs.ts';
@@ -27,6 +27,7 @@ export interface LoadLine {
   /** Users at once, or requests a second: where a point lies on an axis. */
   readonly amount: number;
   readonly t1Ms: number;
+  readonly windowMs: number;
   readonly asked: number;
   readonly finished: number;
   /** With an error. */
@@ -47,9 +48,9 @@ export interface LoadLine {
   readonly goodPerSecond: number;
   readonly goodShare: number;
   readonly cpuShare: number;
-  /** Mean of predicted over measured latency. */
+  /** Mean predicted over mean measured latency. */
   readonly predictedRatio: number;
-  /** Of the time behind the queue, over the second half of the answers; null where they are too few. */
+  /** Of times on the ring, over the second half of the answers; null where they are too few. */
   readonly heldOut: HeldOut | null;
 }
 
@@ -75,6 +76,7 @@ export function summariseLoad(
   const latencies = finished.map(({ latencyMs }) => latencyMs);
   return {
     ...names,
+    windowMs,
     asked: answers.length,
     finished: finished.length,
     failed: answers.filter(({ failure }) => failure !== null).length,
@@ -88,9 +90,29 @@ export function summariseLoad(
     goodPerSecond: (1000 * good.length) / windowMs,
     goodShare: good.length / (open ? answers.length : finished.length),
     cpuShare,
-    predictedRatio: mean(finished.map(({ predictedMs, latencyMs }) => predictedMs / latencyMs)),
-    heldOut: judgeHeldOut(finished.flatMap(({ sample }) => sample ?? [])),
+    predictedRatio: mean(finished.map(({ predictedMs }) => predictedMs)) / mean(latencies),
+    heldOut: judgeHeldOut([samplesOf(answers)]),
   };
+}
+
+export function samplesOf(answers: readonly LoadAnswer[]): TimedSample[] {
+  return answers.flatMap(({ sample }) => sample ?? []);
+}
+
+/** Lines of speculative loads that leave a fifth of the best throughput free; what falls back beyond it does not count. */
+export function linesBelowKnee(lines: readonly LoadLine[]): LoadLine[] {
+  const speculative = lines.filter(({ setup }) => setup === 'speculative');
+  const best = Math.max(...speculative.map(({ tokensPerSecond }) => tokensPerSecond));
+  return [true, false].flatMap((open) => {
+    const rising = speculative.filter((line) => isOpen(line) === open).sort((a, b) => a.amount - b.amount);
+    const knee = rising.findIndex(({ tokensPerSecond }) => tokensPerSecond > 0.8 * best);
+    return knee === -1 ? rising : rising.slice(0, knee);
+  });
+}
+
+/** Do requests come when they come, or from users who wait for their answers? */
+export function isOpen({ load }: LoadLine): boolean {
+  return load.endsWith('/ s');
 }
 
 /** Requests that ask for the same and were answered differently: as far as both go, ids must be equal. */

@@ -11,11 +11,19 @@ import type { PromptLimit } from './data-set.ts';
 import { benchSeed } from './delayed-run.ts';
 import { type Environment, readEnvironment, readLoad } from './environment.ts';
 import type { Goal } from './goals.ts';
+import { type HeldOut, judgeHeldOut } from './held-out.ts';
 import { withKept } from './kept-reports.ts';
 import { drive, type Load, type LoadRun } from './load-drive.ts';
 import { loadGoals } from './load-goals.ts';
 import { loadPlots } from './load-plots.ts';
-import { differingAnswers, type LoadLine, meanAnswerTokens, summariseLoad } from './load-summary.ts';
+import {
+  differingAnswers,
+  type LoadLine,
+  linesBelowKnee,
+  meanAnswerTokens,
+  samplesOf,
+  summariseLoad,
+} from './load-summary.ts';
 import { loadText } from './load-text.ts';
 import { type TraceRequest, traceOf } from './load-trace.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
@@ -44,6 +52,8 @@ export interface LoadBenchOptions extends ClusterModel, Publication {
   readonly rateShares: readonly number[];
   /** One measurement takes so long, and requests that arrived in it up to half as long more. */
   readonly windowMs: number;
+  /** Of most users and of the policies, whose late answers are compared: a 99th percentile takes a hundred answers. */
+  readonly longWindowMs: number;
   readonly dataPaths: readonly string[];
   readonly limit: PromptLimit;
   readonly localDrafter: string | null;
@@ -55,10 +65,13 @@ export interface LoadReport {
   readonly t1Ms: number;
   readonly measuredT1Ms: number;
   readonly windowMs: number;
+  readonly longWindowMs: number;
   readonly environment: Environment;
   readonly loadAverageAfter: number;
   readonly localDrafter: string | null;
   readonly lines: readonly LoadLine[];
+  /** Predicted times on the ring of all loads below the knee; null where their answers are too few. */
+  readonly heldOut: HeldOut | null;
   /** Requests whose answer depended on who else was served. */
   readonly differences: readonly string[];
   readonly goals: readonly Goal[];
@@ -99,7 +112,7 @@ function conditionsOf({ model, workers, t1Ms }: LoadReport): string {
 type Trace = (place: number) => TraceRequest;
 
 async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: number): Promise<LoadReport> {
-  const { workers, windowMs, users, model, localDrafter } = options;
+  const { workers, windowMs, longWindowMs, users, model, localDrafter } = options;
   const environment = readEnvironment();
   const lines: LoadLine[] = [];
   const runs: LoadRun[] = [];
@@ -131,7 +144,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
       gateways.set(setup, opened);
       return opened;
     };
-    return async (mode, load, setup, gatewayLoad = {}, graceMs = windowMs / 2) => {
+    return async (mode, load, setup, { gatewayLoad = {}, long = false, graceMs = windowMs / 2 } = {}) => {
       const gateway = await gatewayOf(setup, gatewayLoad);
       const open = 'perSecond' in load;
       const run = await drive({
@@ -139,7 +152,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
           gateway,
           trace,
           load,
-          windowMs,
+          windowMs: long ? longWindowMs : windowMs,
           seed: benchSeed,
           speculation: mode.speculation,
           pids: cluster.pids,
@@ -163,7 +176,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     await measure(plainChain, { users: 1 }, 'plain');
     let most = 0;
     for (const count of users) {
-      const line = await measure(spec, { users: count }, 'speculative');
+      const line = await measure(spec, { users: count }, 'speculative', { long: count === usersMost });
       most = Math.max(most, line.tokensPerSecond);
     }
     // Without delay there is little to overlap: users tell enough.
@@ -172,15 +185,21 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     for (const share of options.rateShares)
       await measure(spec, { perSecond: share * saturation }, 'speculative');
     for (const scheduling of schedulingPolicies) {
-      const gateway = { scheduling, sessionsMax: policySessions };
-      await measure(spec, { perSecond: policyShare * saturation }, scheduling, gateway, policyGraceMs);
+      const gatewayLoad = { scheduling, sessionsMax: policySessions };
+      const load = { perSecond: policyShare * saturation };
+      await measure(spec, load, scheduling, { gatewayLoad, long: true, graceMs: policyGraceMs });
     }
   });
   await onCluster(1, async (measure) => {
-    await measure(spec, { users: usersMost }, 'single passes');
+    await measure(spec, { users: usersMost }, 'single passes', { long: true });
   });
+  const belowKnee = linesBelowKnee(lines);
+  const samples = runs
+    .filter((_, i) => belowKnee.includes(lines[i]!))
+    .map(({ answers }) => samplesOf(answers));
   const report = {
-    ...{ model: model.name, workers, t1Ms, measuredT1Ms, windowMs, environment, localDrafter, lines },
+    ...{ model: model.name, workers, t1Ms, measuredT1Ms, windowMs, longWindowMs, environment, localDrafter },
+    ...{ lines, heldOut: judgeHeldOut(samples) },
     loadAverageAfter: readLoad(),
     differences: differingAnswers(runs.map(({ answers }) => answers)),
   };
@@ -191,6 +210,5 @@ type Measure = (
   mode: BenchMode,
   load: Load,
   setup: string,
-  gateway?: GatewayLoad,
-  graceMs?: number,
+  options?: { readonly gatewayLoad?: GatewayLoad; readonly long?: boolean; readonly graceMs?: number },
 ) => Promise<LoadLine>;

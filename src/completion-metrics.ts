@@ -17,6 +17,7 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     latencyMs: stats.finishedMs - stats.submittedMs,
     predictedLatencyMs: predictedLatencyMs(stats),
     predictedQueueMs: stats.predictedQueueMs,
+    yieldedMs: stats.yieldedMs,
     othersRows: sum(rounds, ({ othersRows }) => othersRows),
     tokensPerSecond: generationMs > 0 ? (1000 * laterTokens) / generationMs : 0,
     rounds: rounds.length,

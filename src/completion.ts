@@ -55,6 +55,8 @@ export interface CompletionMetrics {
   readonly predictedLatencyMs: number;
   /** Of that the queue. */
   readonly predictedQueueMs: number;
+  /** Time between its rounds in which others went first. */
+  readonly yieldedMs: number;
   /** Rows that other sessions had under way when a round began, summed over the rounds. */
   readonly othersRows: number;
   /** Output tokens after the first per second of generation. */

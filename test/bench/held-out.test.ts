@@ -19,7 +19,7 @@ const near = (actual: number, expected: number, within: number): void =>
   assert.ok(Math.abs(actual - expected) <= within, `${actual} is not ${expected}`);
 
 test('exact sums are found again, whatever order they come in', () => {
-  const { coefficients, fitted, told } = judgeHeldOut(samplesOf(0).toReversed())!;
+  const { coefficients, fitted, told } = judgeHeldOut([samplesOf(0).toReversed()])!;
   for (const [i, ms] of [40, 75, 4].entries()) near(coefficients[i]!, ms, 0.01);
   near(fitted.rSquared, 1, 1e-6);
   near(fitted.error, 0, 1e-5);
@@ -28,7 +28,7 @@ test('exact sums are found again, whatever order they come in', () => {
 });
 
 test('noise is what is left unexplained', () => {
-  const { fitted } = judgeHeldOut(samplesOf(200))!;
+  const { fitted } = judgeHeldOut([samplesOf(200)])!;
   assert.ok(fitted.rSquared > 0.85 && fitted.rSquared < 0.99, `R2 ${fitted.rSquared}`);
 });
 
@@ -36,7 +36,7 @@ test('a ring that became slower in the second half is predicted badly', () => {
   const samples = samplesOf(0).map((sample) =>
     sample.atMs < 40 ? sample : { ...sample, measuredMs: 2 * sample.measuredMs },
   );
-  near(judgeHeldOut(samples)!.fitted.error, 0.5, 1e-5);
+  near(judgeHeldOut([samples])!.fitted.error, 0.5, 1e-5);
 });
 
 test('a term that is always 0 or says the same as another one does no harm', () => {
@@ -44,10 +44,29 @@ test('a term that is always 0 or says the same as another one does no harm', () 
     ...sample,
     terms: [...sample.terms, 0, 2 * sample.terms[1]!],
   }));
-  near(judgeHeldOut(samples)!.fitted.rSquared, 1, 1e-6);
+  near(judgeHeldOut([samples])!.fitted.rSquared, 1, 1e-6);
 });
 
 test('too few samples say nothing', () => {
-  assert.equal(judgeHeldOut(samplesOf(0).slice(0, 17)), null);
+  assert.equal(judgeHeldOut([samplesOf(0).slice(0, 17)]), null);
   assert.equal(judgeHeldOut([]), null);
+  assert.equal(judgeHeldOut([[], []]), null);
+});
+
+test('measurements that follow one another are halved one by one', () => {
+  const all = samplesOf(0).slice(0, 28);
+  // The later one is slower by a part that only its own first half can tell of.
+  const withPart = ({ terms, measuredMs, ...rest }: TimedSample, later: number): TimedSample => ({
+    ...rest,
+    terms: [...terms, later],
+    measuredMs: measuredMs + 500 * later,
+  });
+  const parts = [0, 1].map((later) =>
+    all.slice(14 * later, 14 * later + 14).map((one) => withPart(one, later)),
+  );
+  for (const part of parts) assert.equal(judgeHeldOut([part]), null, 'too few by themselves');
+  const { coefficients, fitted } = judgeHeldOut(parts)!;
+  near(coefficients[3]!, 500, 0.1);
+  near(fitted.error, 0, 1e-5);
+  assert.equal(fitted.count, 14);
 });

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LoadAnswer } from '../../bench/load-drive.ts';
-import { differingAnswers, summariseLoad } from '../../bench/load-summary.ts';
+import { loadGoals } from '../../bench/load-goals.ts';
+import { differingAnswers, type LoadLine, linesBelowKnee, summariseLoad } from '../../bench/load-summary.ts';
 import { arrivalsMs, traceOf } from '../../bench/load-trace.ts';
 import type { BenchTask } from '../../bench/mode-runs.ts';
 
@@ -79,4 +80,47 @@ test('an answer that was cut off differs only where it says something else', () 
   assert.deepEqual(differingAnswers([[whole], [answer('a', ids(5), 0, false)]]), []);
   assert.deepEqual(differingAnswers([[whole], [answer('a', [0, 1, 7], 0, false)]]), ['a']);
   assert.deepEqual(differingAnswers([[answer('a', [0, 1, 7], 0, false), whole], [whole]]), ['a']);
+});
+
+function lineOf(setup: string, load: string, tokensPerSecond: number, predictedRatio = 1): LoadLine {
+  const names = { load, setup, amount: Number.parseFloat(load), t1Ms: 15, open: load.endsWith('s') };
+  const run = { answers: [answer('a', ids(20), 0)], windowMs: 4000, cpuShare: 0.5 };
+  return {
+    ...summariseLoad(run, names),
+    tokensPerSecond,
+    userTokensPerSecond: tokensPerSecond,
+    predictedRatio,
+  };
+}
+
+const ladder = [
+  lineOf('plain', '1 user', 8),
+  lineOf('speculative', '1 user', 12, 0.95),
+  lineOf('speculative', '8 users', 40, 0.8),
+  lineOf('speculative', '2 users', 22, 1.05),
+  lineOf('speculative', '16 users', 30, 0.5),
+  lineOf('speculative', '0.30 / s', 14, 1.02),
+  lineOf('speculative', '1.10 / s', 39, 0.7),
+  lineOf('laps', '1.10 / s', 10, 0.1),
+  lineOf('single passes', '16 users', 20),
+];
+
+test('below the knee are the loads before the first that comes near the best, whatever falls back behind it', () => {
+  const names = linesBelowKnee(ladder).map(({ load }) => load);
+  assert.deepEqual(names, ['0.30 / s', '1 user', '2 users']);
+});
+
+test('goals are judged by their own lines, and say what was not measured', () => {
+  const of = (lines: readonly LoadLine[]): Map<string, number> => {
+    const goals = loadGoals({ workers: 4, t1Ms: 15, lines, differences: [], heldOut: null });
+    return new Map(goals.map(({ name, measured }) => [name, measured]));
+  };
+  const goals = of(ladder);
+  assert.equal(goals.get('8 speculative users over one plain, tokens/s'), 5);
+  assert.equal(goals.get('16 users, shared passes over single ones, tokens/s'), 1.5);
+  const furthest = goals.get('predicted mean latency below the knee, furthest from measured')!;
+  assert.ok(Math.abs(furthest - 0.05) < 1e-9);
+  assert.equal(goals.get('mean latency, laps over fcfs'), Number.NaN);
+  for (const [name, measured] of of([]))
+    if (!name.startsWith('requests')) assert.equal(measured, Number.NaN, name);
 });

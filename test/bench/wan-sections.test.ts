@@ -59,11 +59,12 @@ test('computedSpeedUp is the measured one at the measured costs, and grows where
   assert.ok(at(1) > line.speedUp && at(4) < line.speedUp);
 });
 
-test('goalsSection holds the goals of every claim, and what they take', () => {
+test('goalsSection holds the goals of every claim that has some, and what they take', () => {
   const goal = { name: 'gsm8k: ours over theirs', wanted: '>= 3', bound: 3, measured: 4, met: true };
   const { body } = goalsSection([
     { claim: 'wan', reports: [wanReport(), wanReport({ t1Ms: 5 })] },
     { claim: 'peer', reports: [{ goals: [goal] }] },
+    { claim: 'batching', reports: [{ lines: [] }] },
   ]);
   assert.ok(body.includes('| gsm8k: ours over theirs | >= 3 | 4.00 | met |'));
   assert.ok(body.includes('| GSM8K, text drafts, synchronous | >= 1.5x | 3.67x | met | 4.00 |'));

@@ -40,6 +40,7 @@ export const fakeMetrics: CompletionMetrics = {
   latencyMs: 112.5,
   predictedLatencyMs: 110,
   predictedQueueMs: 1,
+  yieldedMs: 0,
   othersRows: 0,
   tokensPerSecond: 40,
   rounds: 2,
