@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { greedy } from '../shards/sampler.ts';
+import { toGatewayError } from '../src/errors.ts';
 import { eventually } from './support/eventually.ts';
 import { generate } from './support/generate.ts';
-import { makeTinyModel, startTinyCluster } from './support/tiny-cluster.ts';
+import { makeTinyModel, startTinyCluster, startTinyServing } from './support/tiny-cluster.ts';
 
 /** Bytes of a position in three layers of the tiny model. */
 const positionBytes = 3 * 2 * 16 * 2 * 4;
@@ -85,6 +86,34 @@ test('sessions that outgrow the memory go off the ring and come back, and say wh
   for (const [i, { counters }] of workers.entries()) {
     assert.ok(counters.sessionsOpened - before[i]! > places.length, 'nobody went off the ring');
     assert.equal(counters.errors.get('kv_budget'), undefined);
+  }
+  await eventually('all sessions are closed', () => workers.every(({ sessionCount }) => sessionCount === 0));
+});
+
+test('gateways that share workers do not see each other: who finds no room is told to come again, the others lose nothing', async (t) => {
+  const model = await makeTinyModel(t);
+  const cluster = { workers: 2, topology: 'chain', kvBytesMax: 700 * positionBytes } as const;
+  const { serving, workers } = await startTinyCluster(t, model, cluster);
+  const gateways = [serving, await startTinyServing(t, model, workers, cluster)];
+  // Each gateway finds room for two of 320 positions, and there is no more for both of them.
+  const ask = (gateway: number, place: number): Promise<number[]> =>
+    generate(gateways[gateway]!, {
+      promptIds: Array.from({ length: 300 }, (_, i) => 3 + ((7 * i + 31 * place) % 250)),
+      ...{ maxTokens: 20, sampling: greedy, policy, owner: `${gateway} ${place}` },
+    }).then(({ ids }) => ids);
+  const alone: number[][] = [];
+  for (const place of [0, 1, 2, 3]) alone.push(await ask(0, place));
+  const together = await Promise.allSettled([0, 1, 2, 3].map((place) => ask(place % 2, place)));
+  const refused = together.filter((answer) => answer.status === 'rejected');
+  assert.ok(refused.length > 0 && refused.length < together.length, `${refused.length} were refused`);
+  for (const { reason } of refused) {
+    const { code, retryAfterMs } = toGatewayError(reason);
+    assert.equal(code, 'queue_full');
+    assert.ok(retryAfterMs! > 0);
+  }
+  for (const [place, answer] of together.entries()) {
+    if (answer.status === 'fulfilled') assert.deepEqual(answer.value, alone[place]);
+    else assert.deepEqual(await ask(place % 2, place), alone[place], 'asked again');
   }
   await eventually('all sessions are closed', () => workers.every(({ sessionCount }) => sessionCount === 0));
 });

@@ -15,6 +15,11 @@ import type { Frame, Ring, RingHandlers, RingOpen, RingStream } from './ring.ts'
 
 /** Clocks of machines differ by minutes at worst; a token is good for one session on one hop anyway. */
 const hopTokenSlackMs = 5 * 60_000;
+/**
+ * A worker that ends its stream in order has been told to, by one before it that failed; word of why comes over that
+ * one's own link, and may be later by as much as links differ.
+ */
+const causeWaitMs = 1_000;
 
 export interface PipelineOptions {
   readonly members: Members;
@@ -48,6 +53,7 @@ function openRing(
   };
   const forwards: ForwardStream[] = [];
   let ended = false;
+  let cancelWait: (() => void) | null = null;
 
   /** `hop` counts from the worker that the stream leads to; only a loss says something about the worker itself. */
   function fail(index: number, error: ShardError): void {
@@ -58,6 +64,7 @@ function openRing(
       return;
     }
     ended = true;
+    cancelWait?.();
     const hop = Number(error.detail['hop'] ?? 0);
     const culprit = route[index + hop] ?? route[index]!;
     if (error.code === 'unreachable' || error.code === 'draining') members.report(culprit.origin, error);
@@ -66,8 +73,11 @@ function openRing(
 
   const eventsOf = (index: number) => ({
     onError: (error: ShardError) => fail(index, error),
-    onClose: () =>
-      fail(index, new ShardError('unreachable', `worker ${route[index]!.origin} ended the stream`)),
+    onClose: () => {
+      if (ended || cancelWait !== null) return;
+      const error = new ShardError('unreachable', `worker ${route[index]!.origin} ended the stream`);
+      cancelWait = clock.after(causeWaitMs, () => fail(index, error));
+    },
   });
 
   // The tail runs nothing before it knows how to choose, so its OPEN leaves first.
@@ -103,6 +113,7 @@ function openRing(
       ),
     close(mode) {
       ended = true;
+      cancelWait?.();
       for (const forward of forwards) forward.close(mode);
       verdicts.close();
     },

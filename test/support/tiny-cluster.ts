@@ -103,6 +103,17 @@ export async function startTinyCluster(
     });
     workers.push(worker);
   }
+  return { serving: await startTinyServing(t, model, workers, options), workers };
+}
+
+/** A gateway over workers that are there. */
+export async function startTinyServing(
+  t: TestContext,
+  model: TinyModel,
+  workers: readonly Worker[],
+  options: TinyClusterOptions,
+): Promise<Serving> {
+  const layers = options.layers ?? tinyModel.layers;
   const whole = options.lm === true ? await model.pack({ start: 0, end: layers }) : null;
   const serving = await startServing({
     model: { name: 'tiny', path: model.path, sha256: model.sha256 },
@@ -134,7 +145,7 @@ export async function startTinyCluster(
   });
   // After-hooks run in order of registration; the gateway leaves first, so this one must not wait for the workers'.
   t.after(() => serving.close());
-  return { serving, workers };
+  return serving;
 }
 
 function manifestOf(pack: PackedShard): ShardManifest {
