@@ -19,7 +19,7 @@ export interface FlightFrame {
   /** Is the first id a guess (at the bonus token of the frame before), or a committed token? */
   readonly continues: boolean;
   readonly sentMs: number;
-  /** It carried a prompt. */
+  /** Rows that the ring lacked went ahead of it: a prompt, or what a worker has lost. */
   readonly opening: boolean;
   /** Nothing else of its session was under way when it left, so its time is the ring's own. */
   readonly alone: boolean;

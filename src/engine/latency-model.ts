@@ -38,7 +38,7 @@ interface SentFrame {
   readonly sentMs: number;
   /** Nothing else of its session was under way, so its time is the ring's own. */
   readonly alone: boolean;
-  /** It carried a prompt. */
+  /** Rows that the ring lacked went ahead of it. */
   readonly opening: boolean;
 }
 
@@ -62,7 +62,7 @@ export interface LatencyModel {
   roundMs(rows: number, othersRows: number): number;
   /** Time that a draft of this source and length takes. */
   draftMs(draft: Draft): number;
-  /** From the first frame of a prompt of so many rows to its first token. */
+  /** From the first frame of so many rows that the ring lacks to the verdict behind them. */
   prefillMs(rows: number, othersRows: number): number;
   /** Do links cost more than a pass of one row, so that overlapping is worth wasted rows? */
   pipeliningPays(): boolean;
@@ -95,7 +95,9 @@ export function createLatencyModel(): LatencyModel {
   const passesMs = (rows: number): number => sumOf((fit) => fit.at(rows));
 
   function stage(): StageCost {
-    const slowest = stageFits.reduce((most, fit) => (fit.at(8) > most.at(8) ? fit : most));
+    const slowest = stageFits.reduce((most, fit) =>
+      fit.at(frameRowsUsual) > most.at(frameRowsUsual) ? fit : most,
+    );
     return { fixedMs: slowest.at(0), perRowMs: slowest.slope };
   }
 

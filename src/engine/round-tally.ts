@@ -36,13 +36,13 @@ export class RoundTally {
     this.fromIdle = true;
   }
 
-  /** A frame's verdict. */
+  /** A frame's verdict. `first`: of the answer. */
   add(
     { frame, sentMs, opening, alone, expectedMs, othersRows }: FlightFrame,
-    result: { nowMs: number; stages: RingVerdict['stages']; committed: number },
+    result: { nowMs: number; stages: RingVerdict['stages']; committed: number; first: boolean },
   ): void {
     this.committed += result.committed;
-    this.opening ||= opening;
+    this.opening ||= result.first;
     this.expectedMs = expectedMs;
     this.othersRows ??= othersRows;
     this.frames += 1;

@@ -35,6 +35,14 @@ export interface RoundsOwner extends Pick<DraftsOwner, 'session' | 'onDraft'> {
   readonly standing: SessionStanding;
 }
 
+/** Rows that the ring lacked, on their way to it ahead of a round. */
+interface Prefill {
+  readonly rows: number;
+  readonly sentMs: number;
+  /** When the latency model expected the verdict of the round behind, on the clock of sentMs. */
+  readonly expectedMs: number;
+}
+
 export class SessionRounds {
   readonly drafts: SessionDrafts;
   private readonly owner: RoundsOwner;
@@ -42,6 +50,8 @@ export class SessionRounds {
   private readonly flight = new Flight();
   private tally = new RoundTally();
   private stream: RingStream | null = null;
+  /** What goes ahead of the next round, or of the one under way; null if nothing does. */
+  private ahead: Prefill | null = null;
 
   constructor(owner: RoundsOwner, options: RoundsOptions) {
     this.owner = owner;
@@ -73,6 +83,7 @@ export class SessionRounds {
   leave(): void {
     this.abandon();
     this.stream = null;
+    this.ahead = null;
     this.tally = new RoundTally();
   }
 
@@ -80,6 +91,21 @@ export class SessionRounds {
   abandon(): void {
     this.flight.clear();
     this.drafts.abandon();
+  }
+
+  /**
+   * Sends `rows` tokens that the ring lacks, but for the last ones, which go with the round behind them. Returns the
+   * time until that round's verdict as the latency model expects it, ms.
+   */
+  prefill(rows: number): number {
+    const { latency, shares, now } = this.options;
+    const { session } = this.owner;
+    shares.charge(session.owner, rows);
+    const sentMs = now();
+    const predictedMs = latency.prefillMs(rows, this.othersRows());
+    this.ahead = { rows, sentMs, expectedMs: sentMs + predictedMs };
+    for (const frame of session.prefillFrames()) this.stream!.forward(frame);
+    return predictedMs;
   }
 
   /** A round begins, or goes on behind what is under way. What is at hand leaves in this step. */
@@ -128,20 +154,24 @@ export class SessionRounds {
 
   /** A frame is entered in the ledger: what it meets on the ring, and when the latency model expects its verdict. */
   private launch(frame: Frame, draft: Draft, first: boolean, from: number): void {
-    const { latency, rowsUnderWay, shares, now } = this.options;
-    const { session, stats } = this.owner;
-    const { flight } = this;
-    const opening = first && session.status === 'prefill';
+    const { latency, shares, now } = this.options;
+    const { flight, ahead } = this;
+    const opening = first && ahead !== null;
     const rows = frame.ids.length;
-    const othersRows = rowsUnderWay() - this.rowsUnderWay;
+    const othersRows = this.othersRows();
     const pass = latency.stage();
     const sentMs = now();
     const aloneMs = sentMs + latency.roundMs(rows, othersRows);
     const behindMs = (flight.expectedMs ?? 0) + pass.fixedMs + pass.perRowMs * rows;
-    const expectedMs = opening ? stats.startedMs + stats.predictedPrefillMs : Math.max(aloneMs, behindMs);
+    const expectedMs = opening ? ahead.expectedMs : Math.max(aloneMs, behindMs);
     const sent = { continues: !first, alone: first, opening, othersRows, sentMs, expectedMs };
     flight.push({ frame, draft, from, ...sent });
-    if (!opening) shares.charge(session.owner, rows);
+    if (!opening) shares.charge(this.owner.session.owner, rows);
+  }
+
+  /** Rows that other sessions have under way. */
+  private othersRows(): number {
+    return this.options.rowsUnderWay() - this.rowsUnderWay;
   }
 
   /** Takes over a verdict: how the answer goes on. Null if it answers a frame that no longer counts. */
@@ -166,9 +196,9 @@ export class SessionRounds {
     const { session, stats, standing } = this.owner;
     const { flight, tally } = this;
     const nowMs = now();
-    tally.add(settled, { nowMs, stages, committed: session.outputLength - before });
+    tally.add(settled, { nowMs, stages, committed: session.outputLength - before, first: before === 0 });
     latency.observeVerdict({ ...settled, rows: settled.frame.ids.length }, { nowMs, stages });
-    if (settled.opening && before === 0) this.learnPrefill(settled);
+    if (settled.opening) this.learnPrefill(settled, nowMs);
     const records: RoundRecord[] = [];
     for (const { draft, verdict } of judged) {
       const record = tally.conclude(draft, verdict, nowMs, this.stream!.linkBytes());
@@ -185,9 +215,9 @@ export class SessionRounds {
     standing.rest(nowMs);
   }
 
-  private learnPrefill({ othersRows }: FlightFrame): void {
-    const { session, stats } = this.owner;
-    const rows = session.promptLength - stats.cachedTokens;
-    this.options.latency.observePrefill(rows, othersRows, stats.firstTokenMs - stats.startedMs);
+  private learnPrefill({ othersRows }: FlightFrame, nowMs: number): void {
+    const { rows, sentMs } = this.ahead!;
+    this.options.latency.observePrefill(rows, othersRows, nowMs - sentMs);
+    this.ahead = null;
   }
 }

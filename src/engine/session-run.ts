@@ -122,8 +122,8 @@ export class SessionRun {
     session.status = 'prefill';
     session.adopt(adopted);
     prefixes.begin(this.name, owner, tokens, adopted);
-    this.prefill(tokens.length - adopted);
-    if (this.openings === 0) this.begin(adopted);
+    const predictedMs = this.rounds.prefill(tokens.length - adopted);
+    if (this.openings === 0) this.begin(adopted, predictedMs);
     this.openings += 1;
     return this.startAnswer();
   }
@@ -138,23 +138,17 @@ export class SessionRun {
     };
   }
 
-  /** Sends `rows` tokens that the ring lacks, but for the last ones, which go with the first round. */
-  private prefill(rows: number): void {
-    this.options.shares.charge(this.session.owner, rows);
-    for (const frame of this.session.prefillFrames()) this.stream!.forward(frame);
-  }
-
   /** The first time on the ring. */
-  private begin(adopted: number): void {
-    const { drafter, latency, rowsUnderWay, now } = this.options;
+  private begin(adopted: number, predictedPrefillMs: number): void {
+    const { drafter, now } = this.options;
     const { session, stats } = this;
     stats.startedMs = now();
     stats.cachedTokens = adopted;
-    stats.predictedPrefillMs = latency.prefillMs(session.tokens.length - adopted, rowsUnderWay());
+    stats.predictedPrefillMs = predictedPrefillMs;
     drafter.open(session, session.request.speculation);
   }
 
-  /** Behind the prompt: the first round, or the end where only scores are wanted. */
+  /** Behind what was sent: the next round, or the end where only scores are wanted and none are missing. */
   private startAnswer(): Ending | null {
     if (this.session.request.maxTokens > 0) this.rounds.start();
     else if (!this.session.awaitsScores) return { outcome: 'length', error: null };
@@ -198,9 +192,9 @@ export class SessionRun {
     this.gaps += 1;
     stats.cachedTokens = Math.min(stats.cachedTokens, gap.length);
     rounds.abandon();
-    this.prefill(session.tokens.length - gap.length);
-    rounds.start();
-    return null;
+    this.standing.rest(this.options.now());
+    rounds.prefill(session.tokens.length - gap.length);
+    return this.startAnswer();
   }
 
   /**
