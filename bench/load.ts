@@ -179,11 +179,11 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
       const line = await measure(spec, { users: count }, 'speculative', { long: count === usersMost });
       most = Math.max(most, line.tokensPerSecond);
     }
-    // Without delay there is little to overlap: users tell enough.
-    if (t1Ms === 0) return;
     const saturation = most / meanAnswerTokens(runs);
     for (const share of options.rateShares)
       await measure(spec, { perSecond: share * saturation }, 'speculative');
+    // Without delay rounds are short and little waits: the order tells less.
+    if (t1Ms === 0) return;
     for (const scheduling of schedulingPolicies) {
       const gatewayLoad = { scheduling, sessionsMax: policySessions };
       const load = { perSecond: policyShare * saturation };

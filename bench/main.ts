@@ -50,6 +50,7 @@ interface LoadFlags extends SharedFlags {
   readonly users?: readonly number[];
   readonly seconds?: number;
   readonly longSeconds?: number;
+  readonly rates?: readonly number[];
 }
 
 interface WanFlags extends SharedFlags {
@@ -118,6 +119,11 @@ withSharedFlags(program.command('load'))
   .option('--t1 <ms>', 'one-way delays of every link (0,15)', listOf(numberFrom(0)))
   .option('--workers <n>', 'worker processes', wholeFrom(1), 4)
   .option('--users <n>', 'users at once (1,2,4,8,16)', listOf(wholeFrom(1)))
+  .option(
+    '--rates <shares>',
+    'arrivals, as shares of what most users get (0.25,0.5,0.75,0.9,1.1)',
+    listOf(numberFrom(0.01)),
+  )
   .option('--seconds <s>', 'length of each measurement (30)', numberFrom(1))
   .option('--long-seconds <s>', 'the same of most users and of the policies (90)', numberFrom(1))
   .action(async (flags: LoadFlags) => {
@@ -127,7 +133,7 @@ withSharedFlags(program.command('load'))
     const windowMs = 1000 * (flags.seconds ?? (quick ? 12 : 30));
     const longWindowMs =
       flags.longSeconds === undefined ? (quick ? 1 : 3) * windowMs : 1000 * flags.longSeconds;
-    const rateShares = quick ? [0.5, 1] : [0.25, 0.5, 0.75, 0.9, 1.1];
+    const rateShares = flags.rates ?? (quick ? [0.5, 1] : [0.25, 0.5, 0.75, 0.9, 1.1]);
     const windows = { windowMs, longWindowMs };
     failOn(
       await runLoadBench({ ...(await openShared(flags)), t1Ms, workers, users, rateShares, ...windows }),

@@ -21,6 +21,9 @@ export interface World {
   readonly rowMs: number;
   /** Uniform noise of a round, ms either way. */
   readonly jitterMs: number;
+  /** What one more row costs the others on the ring, and whether frames follow one another; left out: nothing, no. */
+  readonly rowLoadMs?: number;
+  readonly pipelined?: boolean;
   /** A local model: its chances, its time per token. */
   readonly model?: { readonly chances: readonly number[]; readonly tokenMs: number };
 }
@@ -96,7 +99,7 @@ export async function runWorld(
     if (match === undefined) return { ids: new Uint32Array(0), matchLength: 0, draftMs: 0 };
     return { ids: rightOf(match.chances, count), matchLength: match.matchLength, draftMs: 0.1 };
   });
-  const { model } = world;
+  const { model, rowLoadMs = 0, pipelined = false } = world;
   const lm =
     model === undefined
       ? null
@@ -119,7 +122,7 @@ export async function runWorld(
   let tokens = 0;
   for (let round = 0; round < rounds; round++) {
     const [draft] = await planner.draft(
-      [{ sequence, draftTokensMax: 1000, policy }],
+      [{ sequence, draftTokensMax: 1000, policy, rowLoadMs, pipelined }],
       new AbortController().signal,
     );
     const { ids, source, draftMs } = draft!;

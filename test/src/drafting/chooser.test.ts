@@ -48,6 +48,19 @@ test('createDraftPlanner drafts 16 tokens of a long match at once and 32 soon', 
   assert.ok(Math.max(...lengths.slice(0, 6)) >= 28, `${lengths}`);
 });
 
+for (const pipelined of [false, true]) {
+  test(`createDraftPlanner drafts less the more its rows cost others: ${pipelined ? 'frames that flow' : 'rounds'}`, async () => {
+    const world = { matches: flatMatches, fixedMs: 87, rowMs: 4, jitterMs: 0, pipelined };
+    const lengths = [];
+    for (const rowLoadMs of [0, 8, 24]) {
+      const { lengths: drafted } = await runWorld({ ...world, rowLoadMs }, auto, 200);
+      lengths.push(drafted.slice(50).reduce((sum, length) => sum + length, 0) / 150);
+    }
+    const [alone, beside, crowded] = lengths;
+    assert.ok(beside! < 0.8 * alone! && crowded! < 0.8 * beside!, `${lengths}`);
+  });
+}
+
 test('createDraftPlanner stops drafting what never pays and still tries again', async () => {
   const world = { matches: wrongMatches, fixedMs: 5, rowMs: 4, jitterMs: 0 };
   const { lengths } = await runWorld(world, auto, 400);
