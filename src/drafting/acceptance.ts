@@ -1,13 +1,14 @@
 /**
  * How likely a draft token is to be accepted, given that those before it were: one chance per match-length bucket and
- * draft position. A single alpha per source is the wrong model: positions rise steeply (.34 .62 .75 .88 .87 .94 …,
+ * draft position. Copies of earlier answers have buckets of their own: with the same match they are right half as often,
+ * since another text that used these words goes on with its own matter. A single alpha per source is the wrong model: positions rise steeply (.34 .62 .75 .88 .87 .94 …,
  * suffix drafts on HumanEval) and a geometric fit would stop at one or two tokens.
  * Estimates are decayed counts with a small prior. A session's prior is what all sessions of the source saw; theirs is
  * the table below, measured with the default model on 120 prompts.
  */
 import { draftTokensLimit } from './drafter.ts';
 
-/** Smallest match length of each bucket; 0 is for drafts without a match, and for copies that go on behind a change. */
+/** Smallest match length of each bucket, once for the text itself and once for earlier answers; 0 is for drafts without a match, and for copies that go on behind a change. */
 const bucketStarts = [0, 1, 2, 3, 4, 5, 7, 10] as const;
 
 /** Matches from here on are long: nearly always right, worth drafts beyond the usual length. */
@@ -26,6 +27,15 @@ export const suffixPrior: AcceptancePrior = [
   { first: 0.53, later: 0.71 },
   { first: 0.54, later: 0.88 },
   { first: 0.89, later: 0.93 },
+  // Earlier answers: 40 of the default model to prompts of the same kind, all of its own making (docs/log.md).
+  { first: 0.16, later: 0.32 },
+  { first: 0.16, later: 0.32 },
+  { first: 0.27, later: 0.41 },
+  { first: 0.35, later: 0.44 },
+  { first: 0.4, later: 0.43 },
+  { first: 0.48, later: 0.54 },
+  { first: 0.55, later: 0.6 },
+  { first: 0.65, later: 0.88 },
 ];
 
 /** A small model of the same family, before anything is known of it. It has no matches, so one bucket. */
@@ -60,15 +70,33 @@ export interface Acceptance {
   observe(bucket: number, accepted: number, judged: number, offset?: number): void;
 }
 
-export function matchBucket(matchLength: number): number {
+/** What a draft was copied after; of a model's draft a match of no length. */
+export interface Match {
+  readonly matchLength: number;
+  /** In an earlier answer, not in the text itself. */
+  readonly fromEarlier?: boolean;
+}
+
+export function matchBucket({ matchLength, fromEarlier = false }: Match): number {
   let bucket = bucketStarts.length - 1;
   while (matchLength < bucketStarts[bucket]!) bucket -= 1;
-  return bucket;
+  return fromEarlier ? bucketStarts.length + bucket : bucket;
 }
 
 /** Positions that share their counts: 0, 1, 2, 3, 4-7, 8-15, 16-31, 32-63. */
 export function positionGroup(position: number): number {
   return position < 4 ? position : Math.min(groupsPerBucket - 1, 33 - Math.clz32(position));
+}
+
+/** Tokens of a run of `length` guesses that come before the first wrong one, on average. */
+export function runOf(chances: Float64Array, length: number): number {
+  let tokens = 0;
+  let reach = 1;
+  for (let position = 0; position < length; position++) {
+    reach *= chances[positionGroup(position)]!;
+    tokens += reach;
+  }
+  return tokens;
 }
 
 /** Chance that tokens [offset, offset + length) of a run are all right, given those before. */
@@ -81,10 +109,19 @@ export function reachOf(chances: Float64Array, length: number, offset = 0): numb
 
 /** What all sessions of one source saw. */
 export function createSharedAcceptance(prior: AcceptancePrior): Acceptance {
-  const table = prior.map(({ first, later }) =>
-    new Float64Array(groupsPerBucket).fill(later).fill(first, 0, 1),
-  );
+  const table = tableOf(prior);
   return createAcceptance(sharedDecay, (bucket) => table[bucket]!);
+}
+
+const suffixTable = tableOf(suffixPrior);
+
+/** Which of two copies is the better one, before anything is learned: tokens of its run. */
+export function expectedRun(match: Match, length: number): number {
+  return runOf(suffixTable[matchBucket(match)]!, length);
+}
+
+function tableOf(prior: AcceptancePrior): Float64Array[] {
+  return prior.map(({ first, later }) => new Float64Array(groupsPerBucket).fill(later).fill(first, 0, 1));
 }
 
 /** What one session saw; its observations are not passed on to `shared`. */
@@ -93,8 +130,10 @@ export function createSessionAcceptance(shared: Acceptance): Acceptance {
 }
 
 function createAcceptance(decay: number, priorOf: (bucket: number) => Float64Array): Acceptance {
-  const judgedIn = bucketStarts.map(() => new Float64Array(groupsPerBucket));
-  const acceptedIn = bucketStarts.map(() => new Float64Array(groupsPerBucket));
+  const counts = (): Float64Array[] =>
+    Array.from({ length: 2 * bucketStarts.length }, () => new Float64Array(groupsPerBucket));
+  const judgedIn = counts();
+  const acceptedIn = counts();
 
   return {
     chances(bucket) {

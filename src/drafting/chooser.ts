@@ -40,8 +40,8 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
   const sources = [none, ngram, ...models];
   const experience = createExperience(models.map(({ name }) => name));
   const plans = createDraftPlans(models, experience);
-  /** The full suffix draft behind each draft that was handed out. */
-  const suffixBehind = new WeakMap<Draft, Draft>();
+  /** The full suffix drafts behind each draft that was handed out. */
+  const suffixesBehind = new WeakMap<Draft, readonly Draft[]>();
   /** Made when a draft was wanted at once; a plan counts as a round, so it is made once. */
   const planned = new WeakMap<DraftRequest, DraftPlan>();
 
@@ -102,7 +102,7 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
     session.current = fromModel ? written.source : 'ngram';
     for (const [name, model] of session.models)
       model.idleRounds = name === asked?.model.name ? 0 : model.idleRounds + 1;
-    suffixBehind.set(draft, suffix);
+    suffixesBehind.set(draft, plan.copies);
     return draft;
   }
 
@@ -173,7 +173,7 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       const { draft } = outcome;
       countOutcome(counters, outcome);
       sources.find(({ name }) => name === draft.source)?.observe(sequence, outcome);
-      experience.observe(sequence, outcome, suffixBehind.get(draft));
+      experience.observe(sequence, outcome, suffixesBehind.get(draft) ?? []);
     },
 
     close(sequence) {
@@ -199,11 +199,11 @@ function modelRequest({ request, asked }: DraftPlan): DraftRequest {
 
 /** Chances that the tokens are right: by the draft's own confidence where it has one, else as its source fared so far. */
 function believedChances(
-  { ids, confidence, matchLength, offset }: Draft,
+  { ids, confidence, offset, ...match }: Draft,
   { acceptance }: SourceExperience,
 ): number[] {
   if (confidence !== null) return [...confidence];
-  const chances = acceptance.chances(matchBucket(matchLength));
+  const chances = acceptance.chances(matchBucket(match));
   return Array.from(ids, (_, i) => chances[positionGroup(Math.min(offset + i, draftTokensLimit - 1))]!);
 }
 

@@ -4,7 +4,7 @@
  * It is searched outright, since chances differ by position; 0 (plain decoding) is one of the lengths.
  * Durations come in as functions; nothing here reads a clock.
  */
-import { type Acceptance, longMatchTokens, matchBucket, positionGroup } from './acceptance.ts';
+import { type Acceptance, longMatchTokens, type Match, matchBucket, positionGroup } from './acceptance.ts';
 import { draftTokensLimit } from './drafter.ts';
 
 /** Longest draft after a short match, or without one. */
@@ -19,7 +19,7 @@ const probeRoundsMax = 256;
 const probeLengthMax = 4;
 
 export interface LengthRequest {
-  readonly matchLength: number;
+  readonly match: Match;
   /** Tokens that could be drafted. */
   readonly available: number;
   readonly acceptance: Acceptance;
@@ -41,7 +41,7 @@ export interface DraftLength {
 
 /** Expected time per committed token for lengths 0 … lengthMax, ms. */
 export function pricesByLength(request: LengthRequest, lengthMax: number): number[] {
-  const chances = request.acceptance.chances(matchBucket(request.matchLength));
+  const chances = request.acceptance.chances(matchBucket(request.match));
   const prices = [request.roundMs(1)];
   let reach = 1;
   let tokens = 1;
@@ -64,8 +64,8 @@ interface BucketState {
 export function createDraftLength(): DraftLength {
   const states = new Map<number, BucketState>();
 
-  function stateOf(matchLength: number): BucketState {
-    const bucket = matchBucket(matchLength);
+  function stateOf(match: Match): BucketState {
+    const bucket = matchBucket(match);
     const known = states.get(bucket);
     if (known !== undefined) return known;
     const state = { length: null, idleRounds: 0, probeRounds: probeRoundsMin };
@@ -75,8 +75,8 @@ export function createDraftLength(): DraftLength {
 
   return {
     choose(request) {
-      const state = stateOf(request.matchLength);
-      const cap = request.matchLength >= longMatchTokens ? draftTokensLimit : usualLengthMax;
+      const state = stateOf(request.match);
+      const cap = request.match.matchLength >= longMatchTokens ? draftTokensLimit : usualLengthMax;
       const prices = pricesByLength(request, cap);
       const wanted = steady(prices, state.length);
       let length = Math.min(wanted, request.available);

@@ -2,7 +2,7 @@
  * What a session asks its drafters for, before anything is sent: source and length with the least expected time per
  * committed token, within what the request's policy fixes. Reads what was learned (experience.ts), runs nothing.
  */
-import { matchBucket, reachOf } from './acceptance.ts';
+import { type Match, matchBucket, reachOf, runOf } from './acceptance.ts';
 import { type LengthChoice, pricesByLength } from './draft-length.ts';
 import {
   type Draft,
@@ -55,8 +55,10 @@ export interface DraftPlan {
   readonly request: DraftRequest;
   readonly policy: DraftPolicy;
   readonly session: SessionExperience;
-  /** The suffix draft in full. */
+  /** The better suffix draft in full. */
   readonly suffix: Draft;
+  /** It and its rival, for learning: both are known beyond what is sent. */
+  readonly copies: readonly Draft[];
   readonly suffixLength: number;
   /** Expected time per token with the suffix draft, ms; Infinity where the two are not compared again. */
   readonly suffixMsPerToken: number;
@@ -86,7 +88,7 @@ export interface Preparation {
 }
 
 export interface DraftPlans {
-  /** `suffix`: the suffix draft in full; behind guesses that are under way there is none. */
+  /** `suffix`: the suffix draft in full, with its rival; behind guesses that are under way there is none. */
   of(request: DraftRequest, suffix: Draft): DraftPlan;
   /** Null where no model is likely to be asked next. */
   preparation(request: PrepareRequest): Preparation | null;
@@ -112,12 +114,12 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   function lengthFor(
     { acceptance, length }: SourceExperience,
     policy: DraftPolicy,
-    matchLength: number,
+    match: Match,
     available: number,
     roundMs: (rows: number) => number,
     draftMs: (length: number) => number,
   ): LengthChoice {
-    const request = { matchLength, available, acceptance, roundMs, draftMs };
+    const request = { match, available, acceptance, roundMs, draftMs };
     if (policy.draftLength === 'auto') return length.choose(request);
     const fixed = Math.min(available, policy.draftLength);
     return { length: fixed, msPerToken: pricesByLength(request, fixed)[fixed]! };
@@ -128,23 +130,29 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const offers = pipelinedOffers(request, session, policy);
-    const nothing = { suffix: emptyDraft, suffixLength: 0, suffixMsPerToken: Infinity };
+    const nothing = { suffix: emptyDraft, copies: [], suffixLength: 0, suffixMsPerToken: Infinity };
     return { request, policy, session, ...nothing, asked: cheapestOf(offers) };
   }
 
   /** Frames flow: what counts is how many tokens come through before the first wrong one. */
-  function planPipelined(request: DraftRequest, suffix: Draft): DraftPlan {
+  function planPipelined(request: DraftRequest, copy: Draft): DraftPlan {
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
-    const chances = session.ngram.acceptance.chances(matchBucket(suffix.matchLength));
-    const reachMin = reachWorth(request, runLength(chances, suffix.ids.length));
+    const { acceptance } = session.ngram;
+    const copies = rivalsOf(copy);
+    const runs = copies.map((suffix) => {
+      const chances = acceptance.chances(matchBucket(suffix));
+      return { suffix, chances, run: runLength(chances, suffix.ids.length) };
+    });
+    const { suffix, chances, run } = runs.reduce((best, other) => (other.run > best.run ? other : best));
+    const reachMin = reachWorth(request, run);
     let length = 0;
     while (length < suffix.ids.length && reachOf(chances, length + 1) >= reachMin) length += 1;
-    const flowing = { suffix, suffixLength: length, suffixMsPerToken: Infinity };
+    const flowing = { suffix, copies, suffixLength: length, suffixMsPerToken: Infinity };
     const plan = { request, policy, session, ...flowing, asked: null };
     const offer = cheapestOf(pipelinedOffers(request, session, policy));
     if (offer === null) return plan;
-    const copyMs = experience.roundMs(1) / runLength(chances, suffix.ids.length);
+    const copyMs = experience.roundMs(1) / run;
     const asks =
       policy.drafter !== 'auto' || offer.msPerToken < copyMs || offer.known.idleRounds >= retryRounds;
     return asks ? { ...plan, asked: offer } : plan;
@@ -169,12 +177,18 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
       .filter(({ reachMin }) => reachMin <= 1);
   }
 
-  function planOf(request: DraftRequest, suffix: Draft): DraftPlan {
+  function planOf(request: DraftRequest, made: Draft): DraftPlan {
     const policy = request.policy ?? autoPolicy;
     const session = experience.of(request.sequence);
     const roundMs = roundMsOf(request);
-    const copy = lengthFor(session.ngram, policy, suffix.matchLength, suffix.ids.length, roundMs, () => 0);
-    const suffixPlan = { suffix, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
+    const copies = rivalsOf(made);
+    const priced = copies.map((suffix) => ({
+      suffix,
+      ...lengthFor(session.ngram, policy, suffix, suffix.ids.length, roundMs, () => 0),
+    }));
+    const copy = priced.reduce((best, other) => (other.msPerToken < best.msPerToken ? other : best));
+    const { suffix } = copy;
+    const suffixPlan = { suffix, copies, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
     const plan = { request, policy, session, ...suffixPlan, asked: null };
     const offers = models
       .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
@@ -199,7 +213,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const available = Math.min(request.draftTokensMax, draftTokensLimit);
     const roundMs = roundMsOf(request);
     const draftMs = (length: number): number => experience.modelDraftMs(model.name, length);
-    const choice = lengthFor(known, policy, 0, available, roundMs, draftMs);
+    const choice = lengthFor(known, policy, { matchLength: 0 }, available, roundMs, draftMs);
     const { msPerToken, reachMin } = confidentPrice(model, known, roundMs);
     const pays = choice.length > 0 || msPerToken < roundMs(1);
     if (policy.draftLength !== 'auto' || !known.confident || !pays) {
@@ -264,8 +278,10 @@ function cheapestOf(offers: readonly ModelOffer[]): ModelOffer | null {
 
 /** Tokens that a run of guesses is expected to commit: those before the first wrong one, and the target's own. */
 function runLength(chances: Float64Array, available: number): number {
-  let tokens = 1;
-  for (let length = 1; length <= Math.min(available, comparedTokens); length++)
-    tokens += reachOf(chances, length);
-  return tokens;
+  return 1 + runOf(chances, Math.min(available, comparedTokens));
+}
+
+/** A draft and its rival, if it has one; each without the other. */
+function rivalsOf({ rival, ...draft }: Draft): readonly Draft[] {
+  return rival === undefined ? [draft] : [draft, rival];
 }

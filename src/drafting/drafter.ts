@@ -81,6 +81,10 @@ export interface Draft {
   readonly source: string;
   /** Tokens of context that the match behind this draft agreed on; 0 where that has no meaning. */
   readonly matchLength: number;
+  /** Copied from an earlier answer, not from the text itself. Left out: it was not. */
+  readonly fromEarlier?: boolean;
+  /** Another draft for the same place, made by the same drafter; which is better the planner knows. Left out: none. */
+  readonly rival?: Draft;
   /** Chance that all of ids are right, as the planner believed when it was made; 1 for an empty draft. */
   readonly reach: number;
   /** Guesses that stood before the first of ids when it was made (`ahead`). */

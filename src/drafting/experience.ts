@@ -59,8 +59,8 @@ export interface Experience {
   /** Time in which a model drafts so many tokens, ms. */
   modelDraftMs(model: string, length: number): number;
   of(sequence: Sequence): SessionExperience;
-  /** `suffix` is the suffix draft of that round before it was cut, also if nothing of it was sent. */
-  observe(sequence: Sequence, outcome: DraftOutcome, suffix: Draft | undefined): void;
+  /** `copies` are the suffix drafts of that round before they were cut, also if nothing of them was sent. */
+  observe(sequence: Sequence, outcome: DraftOutcome, copies: readonly Draft[]): void;
   forget(sequence: Sequence): void;
 }
 
@@ -103,11 +103,11 @@ export function createExperience(models: readonly string[]): Experience {
     roundMs: (rows) => roundTime.at(rows),
     modelDraftMs: (model, length) => sharedModels.get(model)!.draftTime.at(length),
     of,
-    observe(sequence, outcome, suffix) {
+    observe(sequence, outcome, copies) {
       const { draft, roundMs, roundRows = draft.ids.length + 1 } = outcome;
       const session = of(sequence);
       if (roundMs !== null) roundTime.observe(roundRows, roundMs);
-      if (suffix !== undefined) judge(suffix, outcome, sharedNgram, session.ngram.acceptance);
+      for (const copy of copies) judge(copy, outcome, sharedNgram, session.ngram.acceptance);
       const shared = sharedModels.get(draft.source);
       if (shared !== undefined) observeModel(session.models.get(draft.source)!, shared, outcome);
     },
@@ -144,5 +144,5 @@ function judge(draft: Draft, { verdict }: DraftOutcome, ...acceptances: Acceptan
   while (accepted < known && draft.ids[accepted] === verdict.ids[accepted]) accepted += 1;
   const judged = Math.min(known, accepted + 1);
   for (const acceptance of acceptances)
-    acceptance.observe(matchBucket(draft.matchLength), accepted, judged, draft.offset);
+    acceptance.observe(matchBucket(draft), accepted, judged, draft.offset);
 }

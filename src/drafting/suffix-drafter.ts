@@ -1,8 +1,10 @@
 /**
  * Drafter 'ngram': copies what followed the same words before, out of one suffix index per sequence and the earlier
- * outputs of its owner. It costs about
- * 0.1 ms a draft, so it always drafts as far as it is asked; how much of that to send is the planner's choice.
+ * outputs of its owner. It costs about 0.1 ms a draft, so it always drafts as far as it is asked, out of both; which of
+ * them to send, and how much, is the planner's choice.
  */
+
+import { expectedRun, longMatchTokens } from './acceptance.ts';
 import {
   countOutcome,
   type Draft,
@@ -15,7 +17,7 @@ import {
   type Sequence,
 } from './drafter.ts';
 import { createEarlierOutputs } from './earlier-outputs.ts';
-import { createSuffixIndex, type SuffixIndex } from './suffix-index.ts';
+import { createSuffixIndex, type SuffixDraft, type SuffixIndex } from './suffix-index.ts';
 
 /** Indexes kept at once; beyond it the one opened first is rebuilt when it is next asked. A few MB each at most. */
 const indexesMax = 256;
@@ -54,18 +56,19 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
     const count = Math.min(draftTokensMax, draftTokensLimit);
     if (count <= 0) return emptyDraft;
     const start = now();
-    const { ids, matchLength, fromPrediction } = indexOf(sequence).draft(count);
-    return {
-      ids,
-      probs: null,
-      confidence: null,
-      source: 'ngram',
-      matchLength,
-      reach: 1,
-      offset: 0,
-      fromPrediction,
-      draftMs: now() - start,
-    };
+    const index = indexOf(sequence);
+    const own = index.draft(count);
+    // A long match in the text itself is as good as right.
+    const isSure = own.matchLength >= longMatchTokens;
+    const earlier = isSure ? null : index.draftFromEarlier(count);
+    const draftMs = now() - start;
+    const fromText = draftOf(own, false, draftMs);
+    if (earlier === null || earlier.ids.length === 0) return fromText;
+    const fromEarlier = draftOf(earlier, true, draftMs);
+    if (own.ids.length === 0) return fromEarlier;
+    return runOfCopy(fromEarlier) > runOfCopy(fromText)
+      ? { ...fromEarlier, rival: fromText }
+      : { ...fromText, rival: fromEarlier };
   }
 
   return {
@@ -88,4 +91,16 @@ export function createSuffixDrafter({ now }: SuffixDrafterOptions): Drafter {
       indexes.clear();
     },
   };
+}
+
+function draftOf(
+  { ids, matchLength, fromPrediction }: SuffixDraft,
+  fromEarlier: boolean,
+  draftMs: number,
+): Draft {
+  return { ...emptyDraft, source: 'ngram', ids, matchLength, fromEarlier, fromPrediction, draftMs };
+}
+
+function runOfCopy(draft: Draft): number {
+  return expectedRun(draft, draft.ids.length);
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import {
   createSessionAcceptance,
   createSharedAcceptance,
+  expectedRun,
   matchBucket,
   positionGroup,
   suffixPrior,
@@ -10,7 +11,16 @@ import {
 import { createRandom } from './chooser-simulation.ts';
 
 test('matchBucket and positionGroup cut where the measurements were cut', () => {
-  assert.deepEqual([0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 32].map(matchBucket), [0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7]);
+  const lengths = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 32];
+  const buckets = [0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7];
+  assert.deepEqual(
+    lengths.map((matchLength) => matchBucket({ matchLength })),
+    buckets,
+  );
+  assert.deepEqual(
+    lengths.map((matchLength) => matchBucket({ matchLength, fromEarlier: true })),
+    buckets.map((bucket) => bucket + 8),
+  );
   assert.deepEqual(
     [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 99].map(positionGroup),
     [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7],
@@ -30,6 +40,13 @@ test('createSharedAcceptance starts with the table: mean accepted of 8 as measur
     }
     assert.ok(Math.abs(accepted - mean) < 0.25, `bucket ${i + 1}: ${accepted} for ${mean}`);
   }
+});
+
+test('expectedRun trusts a match in the text itself more than a longer one in earlier answers', () => {
+  const own = expectedRun({ matchLength: 2 }, 16);
+  assert.ok(own > expectedRun({ matchLength: 5, fromEarlier: true }, 16));
+  assert.ok(own < expectedRun({ matchLength: 12, fromEarlier: true }, 16));
+  assert.ok(own > expectedRun({ matchLength: 2 }, 1));
 });
 
 test('createSessionAcceptance learns chances by bucket and position', () => {

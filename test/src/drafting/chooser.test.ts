@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDraftPlanner } from '../../../src/drafting/chooser.ts';
-import { type Drafter, emptyDraft, newDraftCounters } from '../../../src/drafting/drafter.ts';
+import { type Draft, type Drafter, emptyDraft, newDraftCounters } from '../../../src/drafting/drafter.ts';
 import { createNoneDrafter } from '../../../src/drafting/none-drafter.ts';
 import { createSuffixDrafter } from '../../../src/drafting/suffix-drafter.ts';
 import { bestFixed, runWorld, sequenceOf, type World } from './chooser-simulation.ts';
@@ -84,6 +84,34 @@ test('createDraftPlanner picks the source with the better price', async () => {
   assert.ok(result.shareOf('lm') < 0.1, `${result.shareOf('lm')}`);
   const best = Math.min(await bestFixed(weak, 'lm', 600), await bestFixed(weak, 'ngram', 600));
   assert.ok((await runWorld(weak, auto, 600)).msPerToken <= 1.05 * best);
+});
+
+test('createDraftPlanner sends the copy that fared better, and learns of both', async () => {
+  const right = Uint32Array.of(1, 2, 3, 4);
+  const wrong = Uint32Array.of(9, 9, 9, 9);
+  const fromText: Draft = { ...emptyDraft, source: 'ngram', ids: wrong, matchLength: 3 };
+  const fromEarlier = { ...fromText, ids: right, fromEarlier: true };
+  const ngram: Drafter = {
+    ...createNoneDrafter(),
+    name: 'ngram',
+    draft: async (requests) => requests.map(() => ({ ...fromText, rival: fromEarlier })),
+  };
+  for (const pipelined of [false, true]) {
+    const planner = createDraftPlanner({ none: createNoneDrafter(), ngram, models: [], onFailure: () => {} });
+    const sequence = sequenceOf('s');
+    const sent: boolean[] = [];
+    for (let round = 0; round < 12; round++) {
+      const [draft] = await planner.draft([{ sequence, draftTokensMax: 9, pipelined }], signal);
+      const isRight = draft!.fromEarlier === true;
+      sent.push(isRight);
+      assert.equal(draft!.rival, undefined);
+      const accepted = isRight ? draft!.ids.length : 0;
+      const verdict = { accepted, ids: Uint32Array.of(...right, 5), kind: 'bonus', finished: false } as const;
+      planner.observe(sequence, { draft: draft!, verdict, roundMs: 100 });
+    }
+    assert.equal(sent[0], false, 'a match in the text is trusted more at first');
+    assert.ok(sent.slice(6).every(Boolean), `${sent}`);
+  }
 });
 
 test('createDraftPlanner keeps to the policy and to what may still be committed', async () => {

@@ -29,6 +29,18 @@ test('ngram drafts from the earlier outputs of the same owner, and of nobody els
   assert.deepEqual(await draftFor(drafter, sequenceOf('c', 'bob', [7, 10], [11])), []);
 });
 
+test('ngram drafts out of the text and out of earlier outputs, and says which is which', async () => {
+  const drafter = createSuffixDrafter({ now: () => 0 });
+  const first = sequenceOf('a', 'ada', [1], [10, 11, 12, 13, 14]);
+  drafter.open(first);
+  drafter.close(first);
+  const both = sequenceOf('b', 'ada', [11, 12, 20, 21], [11, 12]);
+  const [draft] = await drafter.draft([{ sequence: both, draftTokensMax: 2 }], new AbortController().signal);
+  const { fromEarlier, ids, rival } = draft!;
+  assert.deepEqual([fromEarlier, [...ids]], [false, [20, 21]]);
+  assert.deepEqual([rival!.fromEarlier, [...rival!.ids]], [true, [13, 14]]);
+});
+
 test('earlier outputs end at their boundary: no copy runs into the next one', async () => {
   const drafter = createSuffixDrafter({ now: () => 0 });
   for (const [id, output] of [

@@ -116,13 +116,17 @@ test('createSuffixIndex gives a tie to the prediction and counts the prefix that
   assert.deepEqual([[...other.ids], other.fromPrediction], [[3, 8, 5], 0]);
 });
 
-test('createSuffixIndex takes earlier outputs only with a better score', () => {
+test('createSuffixIndex drafts from earlier outputs apart from the text', () => {
   const earlier = new NgramChains({ tokensMax: 1000 });
   for (const id of [boundary, 1, 2, 3, 4, 5, 6, boundary]) earlier.append(id);
   const fresh = createSuffixIndex({ prompt: [9, 1, 2], prediction: null, earlier });
-  assert.deepEqual([...fresh.draft(8).ids], [3, 4, 5, 6]);
+  assert.deepEqual([...fresh.draftFromEarlier(8).ids], [3, 4, 5, 6]);
+  assert.deepEqual([...fresh.draft(8).ids], []);
   const known = createSuffixIndex({ prompt: [1, 2, 7, 7, 1, 2], prediction: null, earlier });
   assert.deepEqual([...known.draft(2).ids], [7, 7]);
+  assert.deepEqual([...known.draftFromEarlier(2).ids], [3, 4]);
+  const alone = createSuffixIndex({ prompt: [1, 2, 7, 7, 1, 2], prediction: null });
+  assert.deepEqual([...alone.draftFromEarlier(2).ids], []);
 });
 
 test('NgramChains forgets the older half above its limit and still matches the rest', () => {
