@@ -1,6 +1,6 @@
 /**
- * Promise 1 on the tiny model, over real HTTP/2: every combination of sampling, drafter, draft length, prediction,
- * number of workers, topology, company and order of sessions gives the ids of plain decoding. Plain decoding here is one local engine
+ * Promise 1 on the tiny model, over real HTTP/2: every combination of sampling, drafter, verification, draft length,
+ * prediction, number of workers, topology, company and order of sessions gives the ids of plain decoding. Plain decoding here is one local engine
  * that is fed one token at a time — no wire, no scheduler, no drafts.
  */
 import assert from 'node:assert/strict';
@@ -18,6 +18,7 @@ import {
   policyOf,
   predictionOf,
   samplingOf,
+  verificationOf,
 } from './support/lossless-cases.ts';
 import { losslessPrompts } from './support/lossless-prompts.ts';
 import { plainIds } from './support/plain-decoding.ts';
@@ -27,9 +28,8 @@ const maxTokens = 10;
 
 test('every drafter, length, prediction, cut, topology and company gives the ids of plain decoding', async (t) => {
   const model = await makeTinyModel(t);
-  // A head is trained for one model; the tiny one has none, and real weights are test/model's matter.
-  const candidates = fullProduct({ cache: 'as it is' }).filter(({ drafter }) => drafter !== 'head');
-  const cases = alternate(alternate(candidates, ['rounds', 'preDrafting'], 1), ['together'], 1);
+  const candidates = fullProduct({ cache: 'as it is' });
+  const cases = alternate(candidates, ['rounds', 'preDrafting', 'together', 'verification', 'topology'], 2);
   let plain: Map<string, number[]> | null = null;
   const prompts: number[][] = [];
   let answers = 0;
@@ -39,7 +39,7 @@ test('every drafter, length, prediction, cut, topology and company gives the ids
     await t.test(`${workers} workers, ${topology}, ${group.length} combinations`, async (t) => {
       // Eight together over four that may be at work: who gives way to whom is each policy's own.
       const scheduling = schedulingPolicies[workers % schedulingPolicies.length];
-      const options = { workers, topology, scheduling, sessionsMax: 4, lm: true };
+      const options = { workers, topology, scheduling, sessionsMax: 4, lm: true, head: true };
       const { serving, workers: running } = await startTinyCluster(t, model, options);
       if (plain === null) {
         plain = new Map();
@@ -93,6 +93,7 @@ async function runCase(
           sampling: samplingOf(value),
           maxTokens,
           policy: policyOf(value),
+          tail: { verification: verificationOf(value) },
           prediction: predictionOf(value.prediction, plain.get(keyOf(value.sampling, promptIds))!),
         }),
       ),

@@ -6,6 +6,7 @@ import { runRealLossless } from '../support/real-lossless.ts';
 import { realModelPath } from '../support/real-model.ts';
 
 const common: Omit<LosslessCase, 'together' | 'sampling' | 'drafter'> = {
+  verification: 'coupled',
   draftLength: 'auto',
   rounds: 'async',
   preDrafting: 'on',

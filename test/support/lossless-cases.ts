@@ -4,11 +4,14 @@
  */
 import type { Sampling } from '../../shards/sampler.ts';
 import { greedy } from '../../shards/sampler.ts';
+import type { Verification } from '../../shards/verification.ts';
 import type { DraftPolicy } from '../../src/drafting/drafter.ts';
+import { seededRandom } from './random-blocks.ts';
 
 export const dimensions = {
   sampling: ['greedy', 'sampled'],
   drafter: ['none', 'ngram', 'lm', 'head', 'auto'],
+  verification: ['coupled', 'rejection', 'adaptive'],
   draftLength: [0, 1, 4, 8, 'auto'],
   rounds: ['sync', 'async'],
   preDrafting: ['on', 'off'],
@@ -31,6 +34,18 @@ export function policyOf({ drafter, draftLength, rounds, preDrafting }: Lossless
 
 export function samplingOf({ sampling }: Pick<LosslessCase, 'sampling'>): Sampling {
   return sampling === 'greedy' ? greedy : { ...greedy, temperature: 0.8, seed: { low: 20_251, high: 1124 } };
+}
+
+/** Adaptive with no slack, and otherwise open to everything. */
+export function verificationOf({ verification }: Pick<LosslessCase, 'verification'>): Verification {
+  switch (verification) {
+    case 'coupled':
+      return { mode: 'coupled' };
+    case 'rejection':
+      return { mode: 'rejection', topK: 8 };
+    case 'adaptive':
+      return { mode: 'adaptive', tau: 0, lambda1: 1e6, lambda2: 1, lambda3: 0 };
+  }
 }
 
 /** The prediction that a client would send along with an answer of these ids. */
@@ -58,6 +73,7 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
     'topology',
     'sampling',
     'drafter',
+    'verification',
     'draftLength',
     'rounds',
     'preDrafting',
@@ -73,10 +89,13 @@ export function fullProduct(fixed: Partial<LosslessCase> = {}): LosslessCase[] {
 }
 
 /**
- * One of each stands for cases that cannot differ: without a drafter neither length nor prediction mean anything, copies
+ * Rejection sampling draws anew, so it says the same with temperature 0 alone. One of each stands for cases that cannot
+ * differ: without a drafter neither length nor prediction mean anything, copies
  * are never prepared, a local model does not read predictions, and `auto` is the others but for the choice between them.
  */
-function isDistinct({ drafter, draftLength, prediction, rounds, preDrafting }: LosslessCase): boolean {
+function isDistinct(value: LosslessCase): boolean {
+  const { sampling, drafter, verification, draftLength, prediction, rounds, preDrafting } = value;
+  if (verification === 'rejection' && sampling === 'sampled') return false;
   if ((drafter === 'none' || drafter === 'ngram' || draftLength === 0) && preDrafting === 'off') return false;
   if (drafter === 'none') return draftLength === 'auto' && prediction === 'absent' && rounds === 'sync';
   if (drafter === 'lm' || drafter === 'head') return prediction === 'absent';
@@ -84,8 +103,8 @@ function isDistinct({ drafter, draftLength, prediction, rounds, preDrafting }: L
 }
 
 /**
- * Fewer cases: of those that differ in the given dimensions alone, `kept`, each group beginning with the next of them, so
- * that now these stay and now those.
+ * Fewer cases: of those that differ in the given dimensions alone, `kept`, drawn anew for each group by a fixed seed, so
+ * that which of them stay goes along with no other dimension.
  */
 export function alternate(
   cases: readonly LosslessCase[],
@@ -98,28 +117,34 @@ export function alternate(
     const key = JSON.stringify(rest);
     groups.set(key, [...(groups.get(key) ?? []), value]);
   }
-  return [...groups.values()].flatMap((group, i) =>
-    Array.from({ length: Math.min(kept, group.length) }, (_, j) => group[(i + j) % group.length]!),
-  );
+  const random = seededRandom(1);
+  return [...groups.values()].flatMap((group) => {
+    const from = Math.floor(random() * group.length);
+    return Array.from({ length: Math.min(kept, group.length) }, (_, j) => group[(from + j) % group.length]!);
+  });
 }
 
 /** A few cases that hold every pair of values of the given dimensions. */
 export function pairwise(candidates: readonly LosslessCase[]): LosslessCase[] {
-  const pairsOf = (value: LosslessCase): string[] => {
-    const entries = Object.entries(value).map(([key, v]) => `${key}=${v}`);
-    return entries.flatMap((a, i) => entries.slice(i + 1).map((b) => `${a}&${b}`));
+  /** Pairs by number: there are few of them, and they are asked for again and again. */
+  const numbers = new Map<string, number>();
+  const numberOf = (pair: string): number => {
+    const number = numbers.get(pair) ?? numbers.size;
+    numbers.set(pair, number);
+    return number;
   };
-  const wanted = new Set(candidates.flatMap(pairsOf));
+  const pairsOf = (value: LosslessCase): number[] => {
+    const entries = Object.entries(value).map(([key, v]) => `${key}=${v}`);
+    return entries.flatMap((a, i) => entries.slice(i + 1).map((b) => numberOf(`${a}&${b}`)));
+  };
+  const pairs = candidates.map(pairsOf);
+  const wanted = new Set(pairs.flat());
   const chosen: LosslessCase[] = [];
   while (wanted.size > 0) {
-    let best = candidates[0]!;
-    let bestGain = 0;
-    for (const candidate of candidates) {
-      const gain = pairsOf(candidate).filter((pair) => wanted.has(pair)).length;
-      if (gain > bestGain) [best, bestGain] = [candidate, gain];
-    }
-    chosen.push(best);
-    for (const pair of pairsOf(best)) wanted.delete(pair);
+    const gains = pairs.map((ofCase) => ofCase.reduce((gain, pair) => gain + Number(wanted.has(pair)), 0));
+    const best = gains.reduce((most, gain, i) => (gain > gains[most]! ? i : most), 0);
+    chosen.push(candidates[best]!);
+    for (const pair of pairs[best]!) wanted.delete(pair);
   }
   return chosen;
 }

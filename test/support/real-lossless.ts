@@ -10,6 +10,7 @@ import {
   policyOf,
   predictionOf,
   samplingOf,
+  verificationOf,
 } from './lossless-cases.ts';
 import { losslessPrompts } from './lossless-prompts.ts';
 import { buildFakeCache, startProcessCluster } from './process-cluster.ts';
@@ -84,6 +85,7 @@ async function runCase(
         return generate(serving, {
           ...{ promptIds, sampling: samplingOf(value), maxTokens, eosIds: serving.tokenizer.eosIds },
           policy: policyOf(value),
+          tail: { verification: verificationOf(value) },
           prediction: predictionOf(value.prediction, expected),
         }).then(({ ids }) => assert.deepEqual(ids, expected, describeCase(value)));
       }),

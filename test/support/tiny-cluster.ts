@@ -17,10 +17,14 @@ import { startWorker, type Worker } from '../../shards/worker.ts';
 import { startLmDrafter } from '../../src/drafting/lm-drafter.ts';
 import type { SchedulingPolicy } from '../../src/engine/policy.ts';
 import { readGguf } from '../../src/models/gguf.ts';
+import { readHeadFile } from '../../src/models/head-file.ts';
+import { packHead } from '../../src/models/head-pack.ts';
 import { type PackedShard, packShard } from '../../src/models/pack.ts';
-import { type Serving, startServing } from '../../src/serving.ts';
+import { type Serving, type ServingOptions, startServing } from '../../src/serving.ts';
+import type { Tokenizer } from '../../src/text/tokenizer.ts';
 import { vocabularyFile } from '../../src/worker-node.ts';
 import { type TinyGgufOptions, tinyModel, writeTinyGguf } from './tiny-gguf.ts';
+import { writeTinyHead } from './tiny-head.ts';
 
 const clusterKey = 'a key for tests on loopback';
 
@@ -62,6 +66,8 @@ export interface TinyClusterOptions {
   readonly topology: Topology;
   /** A local draft model: the target itself. */
   readonly lm?: boolean;
+  /** A draft head: of random weights, seldom right. */
+  readonly head?: boolean;
   readonly sessionsMax?: number;
   readonly queuedMax?: number;
   readonly scheduling?: SchedulingPolicy;
@@ -114,26 +120,16 @@ export async function startTinyServing(
   options: TinyClusterOptions,
 ): Promise<Serving> {
   const layers = options.layers ?? tinyModel.layers;
-  const whole = options.lm === true ? await model.pack({ start: 0, end: layers }) : null;
+  const drafters = [
+    ...(options.lm === true ? [await wholeModelDrafter(t, model, layers)] : []),
+    ...(options.head === true ? [await headDrafter(t, model)] : []),
+  ];
   const serving = await startServing({
     model: { name: 'tiny', path: model.path, sha256: model.sha256 },
     origins: workers.map(({ origin }) => origin),
     clusterKey,
     topology: options.topology,
-    drafters:
-      whole === null
-        ? []
-        : [
-            ({ vocabSize, eosIds }) =>
-              startLmDrafter({
-                model: {
-                  ...{ onnxPath: whole.onnxPath, dims: whole.dims, range: whole.range, threads: 1, minRows },
-                  ...{ kvBytesMax: 64 << 20, targetVocab: vocabSize, eosIds },
-                },
-                now: systemClock.now,
-                onFailure: (error) => t.diagnostic(error.message),
-              }),
-          ],
+    drafters,
     sessionsMax: options.sessionsMax ?? 8,
     queuedMax: options.queuedMax ?? 64,
     scheduling: options.scheduling ?? 'laps',
@@ -146,6 +142,40 @@ export async function startTinyServing(
   // After-hooks run in order of registration; the gateway leaves first, so this one must not wait for the workers'.
   t.after(() => serving.close());
   return serving;
+}
+
+type StartDrafter = ServingOptions['drafters'][number];
+
+async function wholeModelDrafter(t: TestContext, model: TinyModel, layers: number): Promise<StartDrafter> {
+  const { onnxPath, dims, range } = await model.pack({ start: 0, end: layers });
+  return (tokenizer) =>
+    startLmDrafter({ ...drafterOptions(t), model: { onnxPath, dims, range, ...limitsFor(tokenizer) } });
+}
+
+async function headDrafter(t: TestContext, { path, sha256 }: TinyModel): Promise<StartDrafter> {
+  const directory = await mkdtemp(join(tmpdir(), 'foretoken-tiny-head-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  const ids = Array.from({ length: tinyModel.vocab / 2 }, (_, i) => 2 * i);
+  const pack = await packHead({
+    head: await readHeadFile(await writeTinyHead({ directory, targetSha256: sha256, ids })),
+    target: await readGguf(path),
+    targetSha256: sha256,
+    packsDirectory: directory,
+  });
+  return (tokenizer) =>
+    startLmDrafter({
+      ...drafterOptions(t),
+      name: 'head',
+      model: { ...pack, ...limitsFor(tokenizer), confident: true },
+    });
+}
+
+function drafterOptions(t: TestContext) {
+  return { now: systemClock.now, onFailure: (error: Error) => t.diagnostic(error.message) };
+}
+
+function limitsFor({ vocabSize, eosIds }: Tokenizer) {
+  return { threads: 1, minRows, kvBytesMax: 64 << 20, targetVocab: vocabSize, eosIds } as const;
 }
 
 function manifestOf(pack: PackedShard): ShardManifest {
