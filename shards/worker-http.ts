@@ -107,11 +107,13 @@ function openStream(
 ): void {
   if (isGone(stream)) return;
   let attached: Attached | null = null;
+  let rejected = false;
   stream.respond({ ':status': 200, 'content-type': 'application/octet-stream' });
   const cancelWait = desk.clock.after(desk.limits.graceMs, () =>
     reject(new ShardError('bad_request', `no OPEN came within ${desk.limits.graceMs} ms`)),
   );
   function reject(error: ShardError): void {
+    rejected = true;
     countError(desk.counters, error.code);
     channel.send(encodeError({ epoch: 0, round: 0, error, hop: 0 }));
     channel.end();
@@ -123,6 +125,7 @@ function openStream(
     events: {
       onFrame(frame) {
         if (attached !== null) return attached.onFrame(frame);
+        if (rejected) return; // An OPEN that came too late opens nothing.
         if (frame.type !== 'open') throw badFrame(`the first frame of a stream is OPEN, not ${frame.type}`);
         attached = attach(channel, frame);
         cancelWait();

@@ -6,7 +6,7 @@
 import type { Sequence } from './drafter.ts';
 import type { OutcomeDraft } from './outcome-drafts.ts';
 
-/** Outcomes kept of one line; more are not asked for. */
+/** Outcomes kept of what is not final yet of one line: each has cost a token at least, and a round has time for fewer. */
 const outcomesMax = 128;
 
 export interface PreparedDrafts {
@@ -31,11 +31,17 @@ export type Finding =
   | { readonly kind: 'miss' | 'nothing' };
 
 interface Line {
-  /** Tokens of the sequence when the line began. */
-  readonly base: number;
-  readonly ids: number[];
-  /** By place in the line and token. */
-  readonly outcomes: Map<string, OutcomeDraft>;
+  /** Position of the first of ids: behind the tokens that were final when more was last assumed. */
+  base: number;
+  /** What was assumed to follow them. */
+  ids: readonly number[];
+  /** By position and token. */
+  readonly outcomes: Map<string, Prepared>;
+}
+
+interface Prepared {
+  readonly position: number;
+  readonly draft: OutcomeDraft;
 }
 
 export function createPreparedDrafts(): PreparedDrafts {
@@ -44,18 +50,24 @@ export function createPreparedDrafts(): PreparedDrafts {
   return {
     extend({ id, tokens }, guesses) {
       const known = lines.get(id);
-      const line = known !== undefined && continues(known, tokens, guesses) ? known : newLine(tokens.length);
+      const line = known !== undefined && continues(known, tokens, guesses) ? known : newLine();
       lines.set(id, line);
-      const settled = tokens.length - line.base;
-      line.ids.splice(0, line.ids.length, ...tokens.slice(line.base), ...guesses);
+      const base = tokens.length;
+      line.base = base;
+      line.ids = guesses;
+      // What is final has come out one way; other ways are of no use any more.
+      for (const [key, { position }] of line.outcomes) if (position < base) line.outcomes.delete(key);
       return {
-        known: [...line.outcomes.values()]
-          .map((outcome) => ({ after: outcome.after - settled, id: outcome.id }))
-          .filter(({ after }) => after >= 0),
+        known: Array.from(line.outcomes.values(), ({ position, draft }) => ({
+          after: position - base,
+          id: draft.id,
+        })),
         add(draft) {
-          const outcome = { ...draft, after: draft.after + settled };
-          const key = keyOf(outcome.after, outcome.id);
-          if (line.outcomes.size < outcomesMax || line.outcomes.has(key)) line.outcomes.set(key, outcome);
+          const position = base + draft.after;
+          const key = keyOf(position, draft.id);
+          if (position < line.base) return;
+          if (line.outcomes.size < outcomesMax || line.outcomes.has(key))
+            line.outcomes.set(key, { position, draft });
         },
       };
     },
@@ -65,8 +77,8 @@ export function createPreparedDrafts(): PreparedDrafts {
       const since = [...tokens.slice(line.base), ...ahead];
       const own = since.pop();
       if (own === undefined || since.some((token, i) => token !== line.ids[i])) return { kind: 'nothing' };
-      const draft = line.outcomes.get(keyOf(since.length, own));
-      if (draft !== undefined) return { kind: 'hit', draft };
+      const prepared = line.outcomes.get(keyOf(line.base + since.length, own));
+      if (prepared !== undefined) return { kind: 'hit', draft: prepared.draft };
       return own === line.ids[since.length] ? { kind: 'nothing' } : { kind: 'miss' };
     },
     forget: (sequence) => void lines.delete(sequence),
@@ -79,10 +91,10 @@ function continues({ base, ids }: Line, tokens: readonly number[], guesses: read
   return tokens.length >= base && now.length >= ids.length && ids.every((id, i) => id === now[i]);
 }
 
-function newLine(base: number): Line {
-  return { base, ids: [], outcomes: new Map() };
+function newLine(): Line {
+  return { base: 0, ids: [], outcomes: new Map() };
 }
 
-function keyOf(after: number, id: number): string {
-  return `${after} ${id}`;
+function keyOf(position: number, id: number): string {
+  return `${position} ${id}`;
 }

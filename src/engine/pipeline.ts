@@ -90,10 +90,26 @@ function openRing(
       if (!ended) handlers.onScores?.(position, logprobs);
     },
   });
-  if (topology === 'chain') {
-    const hops = hopsAfterFirst(route, session, clusterKey, clock.unixMs() + remainingMs + hopTokenSlackMs);
-    forwards.push(route[0]!.client.openForward(session, { ...chainOpen, route: hops }, eventsOf(0)));
-  } else {
+  function close(mode: 'keep' | 'free'): void {
+    ended = true;
+    cancelWait?.();
+    for (const forward of forwards) forward.close(mode);
+    verdicts.close();
+  }
+
+  try {
+    openForwards();
+  } catch (error) {
+    close('free');
+    throw error;
+  }
+
+  function openForwards(): void {
+    if (topology === 'chain') {
+      const hops = hopsAfterFirst(route, session, clusterKey, clock.unixMs() + remainingMs + hopTokenSlackMs);
+      forwards.push(route[0]!.client.openForward(session, { ...chainOpen, route: hops }, eventsOf(0)));
+      return;
+    }
     for (const [index, { client }] of route.entries()) {
       const relay = (message: ForwardMessage): void => void forwards[index + 1]?.send(message);
       forwards.push(
@@ -111,12 +127,7 @@ function openRing(
         (sum, { bytesSent, bytesReceived }) => sum + bytesSent + bytesReceived,
         0,
       ),
-    close(mode) {
-      ended = true;
-      cancelWait?.();
-      for (const forward of forwards) forward.close(mode);
-      verdicts.close();
-    },
+    close,
   };
 }
 

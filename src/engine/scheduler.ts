@@ -126,7 +126,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     inbox = [];
     for (const { run, note } of notes) {
       if (runs.get(run.session.id) !== run) continue; // ended by an earlier note
-      endIf(run, run.settle(note));
+      serve(run, () => run.settle(note));
     }
   }
 
@@ -150,11 +150,25 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       const run = runs.get(id)!;
       // Who is held back leaves a place to somebody else.
       if (isHeld(run) || !takeRoom(run)) wake();
-      else endIf(run, run.open());
+      else serve(run, () => run.open());
     }
-    for (const id of plan.draft) if (keepsRoom(runs.get(id)!)) runs.get(id)!.rounds.start();
+    for (const id of plan.draft) {
+      const run = runs.get(id)!;
+      if (keepsRoom(run)) serve(run, () => void run.rounds.start());
+    }
     const tokensMax = preparedTokens(load().running);
-    for (const { rounds } of runs.values()) rounds.drafts.prepare(tokensMax);
+    for (const run of [...runs.values()]) serve(run, () => void run.rounds.drafts.prepare(tokensMax));
+  }
+
+  /** One session's part of a step. What fails in it is that session's end, and no matter of the others. */
+  function serve(run: SessionRun, part: () => Ending | null | undefined): void {
+    let ending: Ending | null | undefined;
+    try {
+      ending = part();
+    } catch (error) {
+      ending = { outcome: 'failed', error };
+    }
+    if (ending) end(run, ending);
   }
 
   function takeRoom({ session }: SessionRun): boolean {
@@ -196,8 +210,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     return [...runs.values()].find((run) => run.name === name)!.session;
   }
 
-  function endIf(run: SessionRun, ending: Ending | null): void {
-    if (ending === null) return;
+  function end(run: SessionRun, ending: Ending): void {
     runs.delete(run.session.id);
     room.give(run.session.id);
     shares.leave(run.session.owner);
@@ -246,7 +259,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     async close() {
       closed = true;
       const error = new GatewayError('draining', 'The gateway is shutting down.');
-      for (const run of [...runs.values()]) endIf(run, { outcome: 'failed', error });
+      for (const run of [...runs.values()]) end(run, { outcome: 'failed', error });
       await options.drafter.dispose();
     },
   };

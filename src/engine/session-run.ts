@@ -117,14 +117,14 @@ export class SessionRun {
     } catch (error) {
       return { outcome: 'failed', error };
     }
+    this.openings += 1;
     this.rounds.enter(this.stream);
     const adopted = adopt?.length ?? 0;
     session.status = 'prefill';
     session.adopt(adopted);
     prefixes.begin(this.name, owner, tokens, adopted);
     const predictedMs = this.rounds.prefill(tokens.length - adopted);
-    if (this.openings === 0) this.begin(adopted, predictedMs);
-    this.openings += 1;
+    if (this.openings === 1) this.begin(adopted, predictedMs);
     return this.startAnswer();
   }
 

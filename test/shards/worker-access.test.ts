@@ -4,8 +4,11 @@ import { test } from 'node:test';
 import { createShardClient } from '../../shards/client.ts';
 import { systemClock } from '../../shards/clock.ts';
 import { ShardError } from '../../shards/errors.ts';
+import { createFrameDecoder } from '../../shards/frame.ts';
 import { createHopToken, verifyHopToken } from '../../shards/hop-token.ts';
 import { silentLog } from '../../shards/log.ts';
+import { decodeError } from '../../shards/messages.ts';
+import { encodeChainOpen } from '../../shards/open-message.ts';
 import { checkAccess } from '../../shards/worker-access.ts';
 import { chainIdentity, eventually, startFakeRing, tailOpen } from '../support/fake-ring.ts';
 
@@ -126,5 +129,27 @@ test('startWorker does not wait for ever for an engine that says nothing of its 
     assert.match(body, /busy for 30 ms/);
   }
   assert.equal((await ask(worker.origin, '/health')).status, 200);
+  await ring.close();
+});
+
+test('startWorker opens nothing for an OPEN that comes after it was waited for', async () => {
+  const ring = await startFakeRing({ clusterKey: null, worker: { limits: { graceMs: 30 } } });
+  const { worker } = ring.nodes[0]!;
+  const session = connect(worker.origin);
+  const stream = session.request({ ':method': 'POST', ':path': '/v1/sessions/late/forward' });
+  for (const each of [session, stream]) each.on('error', () => {});
+  const refusal = createFrameDecoder(0);
+  await new Promise<void>((resolve) => {
+    stream.on('data', (chunk: Uint8Array) => {
+      refusal.push(chunk, (frame) => {
+        assert.match(decodeError(frame).error.message, /no OPEN came within 30 ms/);
+        resolve();
+      });
+    });
+  });
+  const chain = { topology: 'chain', remainingMs: 60_000, adopt: null } as const;
+  stream.end(encodeChainOpen({ ...chain, route: ring.routeOf('late'), identity: chainIdentity }));
+  await new Promise((resolve) => session.close(() => resolve(null)));
+  assert.equal(worker.counters.sessionsOpened, 0);
   await ring.close();
 });

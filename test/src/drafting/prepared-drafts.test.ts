@@ -56,3 +56,16 @@ test('createPreparedDrafts keeps outcomes while more is assumed behind, and drop
   assert.equal(prepared.find(sequenceOf([1, 2, 10, 6, 7]), []).kind, 'miss');
   assert.deepEqual(prepared.extend(sequenceOf([1, 2, 10, 6]), [20, 21]).known, []);
 });
+
+test('createPreparedDrafts has room for new outcomes however long a line goes on as assumed', () => {
+  const prepared = createPreparedDrafts();
+  const tokens = [1, 2];
+  for (let round = 0; round < 200; round++) {
+    const { add, known } = prepared.extend(sequenceOf(tokens), [10, 10]);
+    add(outcome(0, 5));
+    add(outcome(1, 6));
+    const found = prepared.find(sequenceOf([...tokens, 10, 6]), []);
+    assert.deepEqual([found.kind, known.length], ['hit', round === 0 ? 0 : 1], `round ${round}`);
+    tokens.push(10);
+  }
+});

@@ -20,4 +20,5 @@ test('warmUp says what the ring fails with', async () => {
     },
   };
   await assert.rejects(warmUp(failing, 'warm'), /lost/);
+  assert.equal(ring.openSessions(), 0, 'what failed is closed as well');
 });
