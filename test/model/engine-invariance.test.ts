@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { createExecutor } from '../../shards/executor.ts';
 import { KvCache } from '../../shards/kv-cache.ts';
 import { proveInvariance } from '../../shards/probe.ts';
+import { readGguf } from '../../src/models/gguf.ts';
 import { realModelPath } from '../support/real-model.ts';
 import {
   differingRows,
@@ -48,8 +49,12 @@ async function withChain<T>(
 test('the real model gives equal bits for cuts, passes and drafts', async (t) => {
   if (path === null) return t.skip('the default model is not in the store');
   const [pack] = await packRanges(path, folder, [], 'native');
-  const { invariant, minRows } = await proveInvariance({ ...pack!, threads: 1 });
+  // The linears are Q4_1: each adds block sums for its minimums, in both graphs.
+  const { tensors } = await readGguf(path);
+  assert.ok([...tensors.values()].filter(({ type }) => type === 'Q4_1').length > 200);
+  const { invariant, shareable, minRows } = await proveInvariance({ ...pack!, threads: 1 });
   assert.ok(invariant);
+  assert.ok(shareable, 'one to eight sessions in a pass, against the graph of one');
   const ids = idsOf(96);
   const expected = await withChain([], minRows, async (chain) => (await chain.forward(ids)).slice());
   const same = (logits: Float32Array, what: string): void =>

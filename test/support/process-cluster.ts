@@ -19,6 +19,7 @@ import { modelDims } from '../../src/models/model-dims.ts';
 import { resolveModel } from '../../src/models/pull.ts';
 import { openStore } from '../../src/models/store.ts';
 import { type Serving, startServing } from '../../src/serving.ts';
+import type { BatchGraphs } from '../../src/shard-graphs.ts';
 import { realHome } from './real-model.ts';
 
 const clusterKey = 'a key for tests on loopback';
@@ -32,6 +33,8 @@ export interface ProcessClusterOptions {
   readonly cache: 'as it is' | 'small' | 'large';
   /** The preload that makes them believe it; null skips it. */
   readonly preload: string | null;
+  /** Graphs that the workers load; left out: as they choose. */
+  readonly batchGraphs?: BatchGraphs;
 }
 
 export async function startProcessCluster(t: TestContext, options: ProcessClusterOptions): Promise<Serving> {
@@ -48,6 +51,7 @@ export async function startProcessCluster(t: TestContext, options: ProcessCluste
       spawnWorker({
         ...{ model: options.model, home, range, quantisation: 'native', clusterKey, environment },
         ...{ kvBytesMax: 512 << 20, logLevel: 'warn', port: 0, onNote: () => {} },
+        ...(options.batchGraphs === undefined ? {} : { batchGraphs: options.batchGraphs }),
       }),
     ),
   );

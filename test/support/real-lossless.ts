@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Serving } from '../../src/serving.ts';
+import type { BatchGraphs } from '../../src/shard-graphs.ts';
 import { generate } from './generate.ts';
 import {
   byCluster,
@@ -24,6 +25,8 @@ export interface RealLosslessOptions {
   readonly cases: readonly LosslessCase[];
   /** How many of the prompts. */
   readonly prompts: number;
+  /** Graphs that the workers load, one after the other; left out: as they choose. */
+  readonly graphs?: readonly BatchGraphs[];
 }
 
 export async function runRealLossless(t: TestContext, options: RealLosslessOptions): Promise<void> {
@@ -44,12 +47,16 @@ export async function runRealLossless(t: TestContext, options: RealLosslessOptio
     }
   });
   let shared = 0;
-  for (const [cluster, group] of byCluster(cases)) {
-    const { workers, topology, cache } = cluster;
+  const { graphs = ['auto'], model } = options;
+  const clusters = graphs.flatMap((batchGraphs) =>
+    byCluster(cases).map(([cluster, group]) => [{ ...cluster, batchGraphs }, group] as const),
+  );
+  for (const [cluster, group] of clusters) {
+    const { workers, topology, cache, batchGraphs } = cluster;
     await t.test(
-      `${workers} workers, ${topology}, L2 cache ${cache}: ${group.length} combinations`,
+      `${workers} workers, ${topology}, L2 cache ${cache}, graphs ${batchGraphs}: ${group.length} combinations`,
       async (t) => {
-        const serving = await startProcessCluster(t, { model: options.model, ...cluster, preload });
+        const serving = await startProcessCluster(t, { model, ...cluster, preload });
         const prompts = promptsFor(serving, options.prompts);
         for (const value of group) await runCase(serving, value, prompts, plain);
         for (const { client } of serving.members.route()) {
