@@ -3,12 +3,13 @@
  * the gateway. `auto` takes the head of the served model, else the draft model that the catalog names for it, if any.
  */
 import { join } from 'node:path';
+import { ConfigError } from './config.ts';
 import { findDraftHead } from './draft-heads.ts';
 import type { DraftModelOptions } from './drafting/draft-reader.ts';
 import type { Drafter } from './drafting/drafter.ts';
 import { startLmDrafter } from './drafting/lm-drafter.ts';
 import { sameVocabulary } from './drafting/vocabulary.ts';
-import { readGguf } from './models/gguf.ts';
+import { type GgufFile, readGguf } from './models/gguf.ts';
 import { readHeadFile } from './models/head-file.ts';
 import { packHead } from './models/head-pack.ts';
 import { modelDims } from './models/model-dims.ts';
@@ -32,7 +33,10 @@ export interface LocalDraftOptions {
 /** Starts the drafter for a target's vocabulary; null where there is none to start. */
 export type LocalDraft = ((target: Tokenizer) => Promise<Drafter>) | null;
 
-/** Fetches and packs the draft model. Throws PullError, ModelFileError; the returned function throws Error, TextError. */
+/**
+ * Fetches and packs the draft model. Throws PullError, ModelFileError, TextError, and ConfigError for one that cannot draft
+ * for the target; the returned function throws Error.
+ */
 export async function openLocalDraft(options: LocalDraftOptions): Promise<LocalDraft> {
   const { draft, target, home } = options;
   if (draft === 'none') return null;
@@ -60,9 +64,10 @@ async function openHead(manifestPath: string, options: LocalDraftOptions): Promi
 }
 
 async function openModel(name: string, options: LocalDraftOptions): Promise<LocalDraft> {
-  const { home, resolve } = options;
+  const { home, resolve, target } = options;
   const model = await resolveModel(name, resolve);
   const file = await readGguf(model.path);
+  refuseOtherVocabulary(name, { draft: file, target: await readGguf(target.path) });
   const dims = modelDims(file);
   const range = { start: 0, end: dims.layers };
   const pack = await packShard({
@@ -74,14 +79,26 @@ async function openModel(name: string, options: LocalDraftOptions): Promise<Loca
     directory: join(home, 'packs', `${model.sha256.slice(0, 16)}-native-0-${dims.layers}`),
     ...(resolve.signal === undefined ? {} : { signal: resolve.signal }),
   });
-  return (tokenizer) => {
-    sameVocabulary(tokenizer.tokens, createTokenizer(file.metadata).tokens);
-    return startLmDrafter({
+  return (tokenizer) =>
+    startLmDrafter({
       model: modelOptions(pack, tokenizer),
       now: options.now,
       onFailure: options.onFailure,
     });
-  };
+}
+
+/** Before anything is packed or started. Throws ConfigError. */
+function refuseOtherVocabulary(
+  name: string,
+  { draft, target }: { readonly draft: GgufFile; readonly target: GgufFile },
+): void {
+  const ours = createTokenizer(target.metadata).tokens;
+  const theirs = createTokenizer(draft.metadata).tokens;
+  try {
+    sameVocabulary(ours, theirs);
+  } catch (error) {
+    throw new ConfigError([`FORETOKEN_DRAFT=${name} cannot be used: ${(error as Error).message}.`]);
+  }
 }
 
 function modelOptions(
