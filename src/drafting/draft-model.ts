@@ -5,13 +5,8 @@
  */
 import type { SparseProbs } from '../../shards/draft-probs.ts';
 import type { Sampling } from '../../shards/sampler.ts';
-import {
-  type DraftModelOptions,
-  DraftReader,
-  type Guess,
-  type GuessRule,
-  type Reading,
-} from './draft-reader.ts';
+import { type DraftModelOptions, DraftReader } from './draft-reader.ts';
+import type { Guess, GuessRule, Reading } from './draft-reading.ts';
 import { type OutcomeDraft, type OutcomeTask, prepareOutcomes } from './outcome-drafts.ts';
 
 export interface DraftTask {

@@ -1,32 +1,14 @@
 /**
- * The thread behind the drafters 'lm' and 'head': a draft model and a queue in front of it. Drafts go first; prompts are
- * read, and drafts for likely outcomes are written, in the gaps, so that neither holds up a draft that somebody waits
- * for by more than one pass.
+ * The thread behind the drafters 'lm' and 'head': a draft model, and what waits for it (draft-jobs.ts), so that neither
+ * reading nor preparing holds up a draft that somebody waits for by more than one pass.
  * Protocol: plain messages of the types below; every 'draft' gets exactly one answer, a 'prepare' any number.
  */
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createDraftModel, type Drafted, type DraftTask } from './draft-model.ts';
+import { createDraftJobs, type DraftJob, type Job, type PrepareJob, type ReadJob } from './draft-jobs.ts';
+import { createDraftModel, type Drafted } from './draft-model.ts';
 import type { DraftModelOptions } from './draft-reader.ts';
-import type { OutcomeDraft, OutcomeTask } from './outcome-drafts.ts';
-
-type Job =
-  | {
-      readonly type: 'draft';
-      readonly request: number;
-      readonly task: DraftTask;
-      /** Int32 [1]: not 0 once nobody waits for the answer. */
-      readonly stop: SharedArrayBuffer;
-    }
-  | { readonly type: 'read'; readonly sequence: string }
-  | {
-      readonly type: 'prepare';
-      readonly request: number;
-      readonly task: OutcomeTask;
-      /** Int32 [1]: not 0 once the round is over. */
-      readonly stop: SharedArrayBuffer;
-    }
-  | { readonly type: 'end' };
+import type { OutcomeDraft } from './outcome-drafts.ts';
 
 export type ToLmThread =
   | Job
@@ -41,13 +23,16 @@ export type FromLmThread =
 
 const port = parentPort!;
 const model = await createDraftModel(workerData as DraftModelOptions);
-const jobs: Job[] = [];
+const jobs = createDraftJobs();
 let wake = (): void => {};
 
 port.on('message', (message: ToLmThread) => {
   // What a sequence says, and that it is over, is known at once, whatever waits.
   if (message.type === 'learn') return model.learn(message.sequence, message.from, message.ids);
-  if (message.type === 'close') return model.close(message.sequence);
+  if (message.type === 'close') {
+    jobs.drop(message.sequence);
+    return model.close(message.sequence);
+  }
   jobs.push(message);
   wake();
 });
@@ -66,39 +51,40 @@ function answer(message: FromLmThread): void {
 }
 
 async function nextJob(): Promise<Job> {
-  if (!(await urgentWaits()) && jobs.length === 0) {
+  for (;;) {
+    await lookUp();
+    const job = jobs.next();
+    if (job !== undefined) return job;
     await new Promise<void>((resolve) => {
       wake = resolve;
     });
   }
-  const urgent = jobs.findIndex(isUrgent);
-  return jobs.splice(Math.max(0, urgent), 1)[0]!;
 }
 
 /** Passes block this thread, so what came meanwhile is seen only after a turn of its loop. */
-async function urgentWaits(): Promise<boolean> {
+async function lookUp(): Promise<void> {
   await setImmediate();
-  return jobs.some(isUrgent);
 }
 
-function isUrgent({ type }: Job): boolean {
-  return type === 'draft' || type === 'end';
+async function urgentWaits(): Promise<boolean> {
+  await lookUp();
+  return jobs.hasUrgent;
 }
 
 /** A prompt that cannot be read ahead fails with its draft, which has someone to tell. */
-async function read({ sequence }: Job & { readonly type: 'read' }): Promise<void> {
+async function read({ sequence }: ReadJob): Promise<void> {
   await model.read(sequence, urgentWaits).catch(() => {});
 }
 
 /** Nobody waits for it: what fails here fails again, and is told, with the draft that is asked for next. */
-async function prepare({ request, task, stop }: Job & { readonly type: 'prepare' }): Promise<void> {
+async function prepare({ request, task, stop }: PrepareJob): Promise<void> {
   const flag = new Int32Array(stop);
   if (Atomics.load(flag, 0) !== 0) return;
   const over = async (): Promise<boolean> => Atomics.load(flag, 0) !== 0 || (await urgentWaits());
   await model.prepare(task, over, (drafted) => answer({ type: 'outcome', request, drafted })).catch(() => {});
 }
 
-async function draft({ request, task, stop }: Job & { readonly type: 'draft' }): Promise<void> {
+async function draft({ request, task, stop }: DraftJob): Promise<void> {
   const flag = new Int32Array(stop);
   try {
     const drafted = await model.draft(task, () => Atomics.load(flag, 0) !== 0);

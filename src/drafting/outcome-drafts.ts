@@ -5,7 +5,8 @@
  * be grown; arXiv 2506.11309). There is one cache: a branch that is left takes its rows along and brings them back.
  */
 import type { Sampling } from '../../shards/sampler.ts';
-import type { DraftModelOptions, GuessRule, KeptRows, Reading } from './draft-reader.ts';
+import type { DraftModelOptions } from './draft-reader.ts';
+import type { GuessRule, KeptRows, Reading } from './draft-reading.ts';
 import { likelyOutcomes, type Outcome } from './outcomes.ts';
 
 /** Runners-up that are looked at at each place, the guess among them. */
