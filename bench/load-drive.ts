@@ -15,7 +15,14 @@ import { arrivalsMs, type TraceRequest } from './load-trace.ts';
 /** A user whose request failed waits so long. */
 const retryMs = 500;
 
-export const sampleTerms = ['fixed', 'a round', 'a row', 'a row of others', 'a row of the prompt'] as const;
+export const sampleTerms = [
+  'fixed',
+  'a round',
+  'a row',
+  'a row of others',
+  'a prompt of others',
+  'a row of the prompt',
+] as const;
 
 /** Users who ask one after the other, or requests a second. */
 export type Load = { readonly users: number } | { readonly perSecond: number };
@@ -145,10 +152,11 @@ async function answerOf(
 
 /** Time on the ring, that is without waits for a place and for a turn, by the terms of `sampleTerms`. */
 function sampleOf(atMs: number, usage: Usage, metrics: CompletionMetrics): TimedSample {
-  const { rounds, draftedTokens, othersRows } = metrics;
+  const { rounds, draftedTokens, othersRows, othersPrompts } = metrics;
+  const promptRows = usage.promptTokens - usage.cachedTokens;
   return {
     atMs,
-    terms: [1, rounds, rounds + draftedTokens, othersRows, usage.promptTokens - usage.cachedTokens],
+    terms: [1, rounds, rounds + draftedTokens, othersRows, othersPrompts, promptRows],
     measuredMs: metrics.latencyMs - metrics.queueMs - metrics.yieldedMs,
     toldMs: metrics.predictedLatencyMs - metrics.predictedQueueMs,
   };

@@ -19,6 +19,7 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
     predictedQueueMs: stats.predictedQueueMs,
     yieldedMs: stats.yieldedMs,
     othersRows: sum(rounds, ({ othersRows }) => othersRows),
+    othersPrompts: sum(rounds, ({ othersPrompts }) => othersPrompts),
     tokensPerSecond: generationMs > 0 ? (1000 * laterTokens) / generationMs : 0,
     rounds: rounds.length,
     draftedTokens: sum(rounds, ({ drafted }) => drafted),

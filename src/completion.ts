@@ -57,8 +57,9 @@ export interface CompletionMetrics {
   readonly predictedQueueMs: number;
   /** Time between its rounds in which others went first. */
   readonly yieldedMs: number;
-  /** Rows that other sessions had under way when a round began, summed over the rounds. */
+  /** Rows, and prompts, that other sessions had under way when a round began, summed over the rounds. */
   readonly othersRows: number;
+  readonly othersPrompts: number;
   /** Output tokens after the first per second of generation. */
   readonly tokensPerSecond: number;
   readonly rounds: number;

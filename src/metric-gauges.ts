@@ -35,7 +35,7 @@ export function watchLoad(registry: Registry, modelName: string, load: () => Loa
 export function watchLatencyModel(registry: Registry, latencyTerms: () => LatencyTerms | null): void {
   new Gauge({
     name: 'foretoken_latency_model_seconds',
-    help: 'Fitted terms of the ring: links and the fixed part of a pass (of a round), a row of it, a row of others, a prompt and its row.',
+    help: 'Fitted terms of the ring: links and the fixed part of a pass (of a round), a row of it, a row and a prompt of others under way, a prompt and its row.',
     labelNames: ['term'],
     registers: [registry],
     collect() {
@@ -45,6 +45,7 @@ export function watchLatencyModel(registry: Registry, latencyTerms: () => Latenc
       this.set({ term: 'stages_fixed' }, terms.stagesFixedMs / 1000);
       this.set({ term: 'stages_row' }, terms.stagesRowMs / 1000);
       this.set({ term: 'load_row' }, terms.loadRowMs / 1000);
+      this.set({ term: 'load_prompt' }, terms.loadPromptMs / 1000);
       this.set({ term: 'prefill_fixed' }, terms.prefillFixedMs / 1000);
       this.set({ term: 'prefill_row' }, terms.prefillRowMs / 1000);
     },

@@ -8,6 +8,7 @@
  */
 import type { Verdict } from '../../shards/verify.ts';
 import type { Draft } from '../drafting/drafter.ts';
+import type { RingLoad } from './latency-model.ts';
 import type { Frame } from './ring.ts';
 
 /** One frame and the part of a draft that it carries. */
@@ -23,8 +24,8 @@ export interface FlightFrame {
   readonly opening: boolean;
   /** Nothing else of its session was under way when it left, so its time is the ring's own. */
   readonly alone: boolean;
-  /** Rows that other sessions had under way then. */
-  readonly othersRows: number;
+  /** What other sessions had under way then. */
+  readonly others: RingLoad;
   /** When the latency model expected its verdict, on the clock of sentMs. */
   readonly expectedMs: number;
 }

@@ -2,17 +2,20 @@
  * What time on this ring is made of, fitted online from what verdicts tell, each term on its own measurement so that it
  * can be read (an interpretable latency model, arXiv 2605.15051, with links and stages in place of one server):
  *
- *   round(rows, others) = links + Σ over stages (fixed + perRow · rows) + loadPerRow · others
+ *   round(rows, others) = links + Σ over stages (fixed + perRow · rows) + load(others)
  *   draft(tokens)       = fixed + perToken · tokens
- *   prefill(rows, others) = fixed + perRow · rows + loadPerRow · others
+ *   prefill(rows, others) = fixed + perRow · rows + load(others)
+ *   load(others)        = perRow · rows + perPrompt · prompts
  *
- * `others` are the rows that other sessions have under way when a frame leaves. loadPerRow is their c2: by symmetry it is
- * also what one more row costs each other session. Feeds the size of frames, draft lengths, the order of sessions, the
+ * `others` is what other sessions have under way when a frame leaves. Load per row is their c2: by symmetry it is also
+ * what one more row costs each other session. A prompt's chunks are a term of their own: a frame waits for one that runs,
+ * which costs many times what frames beside it do. Feeds the size of frames, draft lengths, the order of sessions, the
  * rows that may be under way, and the times told to clients.
  */
 import type { Draft } from '../drafting/drafter.ts';
 import { createLineFit, type LineFit } from '../drafting/line-fit.ts';
 import type { RingVerdict } from './ring.ts';
+import { prefillChunkRows } from './session.ts';
 import type { StageCost } from './slices.ts';
 
 /** Believed of a stage until the first verdicts: a quarter of a 135M model on one core. */
@@ -27,14 +30,26 @@ const linkDecay = 0.8;
 const loadDecay = 0.98;
 /** Evidence that outweighs the prior: so many rounds beside ten rows of others. */
 const loadPriorWeight = 2 * 10 ** 2;
-/** Believed share of the slowest stage's time of a row that another session waits for it. */
+/** Believed share of the slowest stage's time of a row, and of a chunk's time in all, that another session waits for it. */
 const loadPriorShare = 0.5;
+/** Evidence of prompts that outweighs the prior: so many rounds beside one. */
+const promptPriorWeight = 2;
+
+/** What is on the ring at a moment. */
+export interface RingLoad {
+  /** Of verify frames. */
+  readonly rows: number;
+  /** That take several chunks. */
+  readonly prompts: number;
+}
+
+export const idleRing: RingLoad = { rows: 0, prompts: 0 };
 
 /** A frame as it was when it left. */
 interface SentFrame {
   readonly rows: number;
-  /** Rows that other sessions had under way. */
-  readonly othersRows: number;
+  /** Of other sessions. */
+  readonly others: RingLoad;
   readonly sentMs: number;
   /** Nothing else of its session was under way, so its time is the ring's own. */
   readonly alone: boolean;
@@ -49,6 +64,7 @@ export interface LatencyTerms {
   readonly stagesFixedMs: number;
   readonly stagesRowMs: number;
   readonly loadRowMs: number;
+  readonly loadPromptMs: number;
   /** By drafter: what one more token of a draft takes. */
   readonly draftTokenMs: ReadonlyMap<string, number>;
   readonly prefillFixedMs: number;
@@ -59,11 +75,11 @@ export interface LatencyModel {
   /** Pass of the slowest stage. */
   stage(): StageCost;
   terms(): LatencyTerms;
-  roundMs(rows: number, othersRows: number): number;
+  roundMs(rows: number, others: RingLoad): number;
   /** Time that a draft of this source and length takes. */
   draftMs(draft: Draft): number;
   /** From the first frame of so many rows that the ring lacks to the verdict behind them. */
-  prefillMs(rows: number, othersRows: number): number;
+  prefillMs(rows: number, others: RingLoad): number;
   /** Do links cost more than a pass of one row, so that overlapping is worth wasted rows? */
   pipeliningPays(): boolean;
   /**
@@ -73,7 +89,7 @@ export interface LatencyModel {
   fillingRows(): number;
   observeVerdict(frame: SentFrame, result: { nowMs: number; stages: RingVerdict['stages'] }): void;
   observeDraft(draft: Draft): void;
-  observePrefill(rows: number, othersRows: number, elapsedMs: number): void;
+  observePrefill(rows: number, others: RingLoad, elapsedMs: number): void;
 }
 
 /** Rows of a pass cost so many times its fixed part where stages count as full. */
@@ -84,8 +100,8 @@ const frameRowsUsual = 8;
 export function createLatencyModel(): LatencyModel {
   let stageFits: LineFit[] = [createLineFit(stagePrior)];
   let links: number | null = null;
-  let loadCovariance = 0;
-  let loadSpread = 0;
+  const rowLoad = { covariance: 0, spread: 0 };
+  const promptLoad = { covariance: 0, spread: 0 };
   /** By drafter, of which there are a handful. */
   const drafts = new Map<string, LineFit>();
   const prefill = createLineFit(prefillPrior);
@@ -103,13 +119,25 @@ export function createLatencyModel(): LatencyModel {
 
   function loadRowMs(): number {
     const prior = loadPriorShare * stage().perRowMs;
-    return Math.max(0, (loadCovariance + loadPriorWeight * prior) / (loadSpread + loadPriorWeight));
+    return Math.max(0, (rowLoad.covariance + loadPriorWeight * prior) / (rowLoad.spread + loadPriorWeight));
   }
 
-  /** What a frame took beyond what it would have taken alone, against the rows that others had under way. */
-  function observeLoad(othersRows: number, extraMs: number): void {
-    loadCovariance = loadDecay * loadCovariance + othersRows * extraMs;
-    loadSpread = loadDecay * loadSpread + othersRows ** 2;
+  function loadPromptMs(): number {
+    const prior = loadPriorShare * passesMs(prefillChunkRows);
+    const { covariance, spread } = promptLoad;
+    return Math.max(0, (covariance + promptPriorWeight * prior) / (spread + promptPriorWeight));
+  }
+
+  function loadMs({ rows, prompts }: RingLoad): number {
+    return loadRowMs() * rows + loadPromptMs() * prompts;
+  }
+
+  /** What a frame took beyond what it would have taken alone: without prompts it tells of rows, beside them of these. */
+  function observeLoad({ rows, prompts }: RingLoad, extraMs: number): void {
+    const [load, count] = prompts > 0 ? [promptLoad, prompts] : [rowLoad, rows];
+    const ownMs = prompts > 0 ? extraMs - loadRowMs() * rows : extraMs;
+    load.covariance = loadDecay * load.covariance + count * ownMs;
+    load.spread = loadDecay * load.spread + count ** 2;
   }
 
   return {
@@ -119,13 +147,14 @@ export function createLatencyModel(): LatencyModel {
       stagesFixedMs: passesMs(0),
       stagesRowMs: sumOf(({ slope }) => slope),
       loadRowMs: loadRowMs(),
+      loadPromptMs: loadPromptMs(),
       draftTokenMs: new Map([...drafts].map(([source, fit]) => [source, fit.slope])),
       prefillFixedMs: prefill.at(0),
       prefillRowMs: prefill.slope,
     }),
-    roundMs: (rows, othersRows) => linksMs() + passesMs(rows) + loadRowMs() * othersRows,
+    roundMs: (rows, others) => linksMs() + passesMs(rows) + loadMs(others),
     draftMs: ({ source, ids }) => drafts.get(source)?.at(ids.length) ?? 0,
-    prefillMs: (rows, othersRows) => prefill.at(rows) + loadRowMs() * othersRows,
+    prefillMs: (rows, others) => prefill.at(rows) + loadMs(others),
     pipeliningPays: () => links !== null && links > passesMs(1),
     fillingRows() {
       const { fixedMs, perRowMs } = stage();
@@ -133,7 +162,7 @@ export function createLatencyModel(): LatencyModel {
       const passRows = Math.max(frameRowsUsual, (fullPassFactor * fixedMs) / perRowMs);
       return (passRows * (linksMs() + passesMs(passRows))) / (fixedMs + perRowMs * passRows);
     },
-    observeVerdict({ rows, othersRows, sentMs, alone, opening }, { nowMs, stages }) {
+    observeVerdict({ rows, others, sentMs, alone, opening }, { nowMs, stages }) {
       if (stages.length === 0 || opening) return;
       // Another number of stages is another route: nothing of the old one's passes holds.
       if (stages.length !== stageFits.length) stageFits = stages.map(() => createLineFit(stagePrior));
@@ -144,13 +173,13 @@ export function createLatencyModel(): LatencyModel {
       const busyMs = stages.reduce((sum, { queueUs, runUs }) => sum + queueUs + runUs, 0) / 1000;
       const now = Math.max(0, nowMs - sentMs - busyMs);
       links = links === null ? now : linkDecay * links + (1 - linkDecay) * now;
-      if (othersRows > 0) observeLoad(othersRows, busyMs - passesMs(rows));
+      if (others.rows + others.prompts > 0) observeLoad(others, busyMs - passesMs(rows));
     },
     observeDraft({ source, ids, draftMs }) {
       if (!drafts.has(source)) drafts.set(source, createLineFit(draftPrior));
       drafts.get(source)!.observe(ids.length, draftMs);
     },
-    observePrefill: (rows, othersRows, elapsedMs) =>
-      prefill.observe(rows, Math.max(0, elapsedMs - loadRowMs() * othersRows)),
+    observePrefill: (rows, others, elapsedMs) =>
+      prefill.observe(rows, Math.max(0, elapsedMs - loadMs(others))),
   };
 }

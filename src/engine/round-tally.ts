@@ -5,6 +5,7 @@
 import type { Verdict } from '../../shards/verify.ts';
 import type { Draft } from '../drafting/drafter.ts';
 import type { FlightFrame } from './flight.ts';
+import type { RingLoad } from './latency-model.ts';
 import type { RingVerdict } from './ring.ts';
 import type { RoundRecord } from './session-stats.ts';
 
@@ -26,7 +27,7 @@ export class RoundTally {
   private fromIdle = false;
   private opening = false;
   private expectedMs = 0;
-  private othersRows: number | null = null;
+  private others: RingLoad | null = null;
   private roundTime: RoundTime = { roundMs: null };
 
   /** Frames leave; the round has begun now unless it had. */
@@ -38,13 +39,13 @@ export class RoundTally {
 
   /** A frame's verdict. `first`: of the answer. */
   add(
-    { frame, sentMs, opening, alone, expectedMs, othersRows }: FlightFrame,
+    { frame, sentMs, opening, alone, expectedMs, others }: FlightFrame,
     result: { nowMs: number; stages: RingVerdict['stages']; committed: number; first: boolean },
   ): void {
     this.committed += result.committed;
     this.opening ||= result.first;
     this.expectedMs = expectedMs;
-    this.othersRows ??= othersRows;
+    this.others ??= others;
     this.frames += 1;
     this.answeredRows += frame.ids.length - frame.headFrom;
     for (const [stage, { queueUs, runUs }] of result.stages.entries()) {
@@ -67,7 +68,8 @@ export class RoundTally {
       prepared: draft.prepared ?? null,
       roundMs: nowMs - (this.startMs ?? nowMs),
       predictedMs: Math.max(0, this.expectedMs - (this.startMs ?? nowMs)),
-      othersRows: this.othersRows ?? 0,
+      othersRows: this.others?.rows ?? 0,
+      othersPrompts: this.others?.prompts ?? 0,
       computeMs: this.computeMs,
       queueMs: this.queueMs,
       frames: this.frames,
@@ -85,7 +87,7 @@ export class RoundTally {
     this.frames = 0;
     this.answeredRows = 0;
     this.stagesMs = [];
-    this.othersRows = null;
+    this.others = null;
     this.fromIdle = false;
     this.opening = false;
     return record;

@@ -6,7 +6,7 @@
 import type { Drafter } from '../drafting/drafter.ts';
 import { GatewayError } from '../errors.ts';
 import { createKvAccount } from './kv-account.ts';
-import { createLatencyModel, type LatencyModel } from './latency-model.ts';
+import { createLatencyModel, type LatencyModel, type RingLoad } from './latency-model.ts';
 import { createOutputLengths } from './output-lengths.ts';
 import { createOwnerShares } from './owner-shares.ts';
 import { type Plan, planRounds } from './plan.ts';
@@ -100,12 +100,22 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     window: () => window,
     wake,
     working: () => working,
-    rowsUnderWay: () => [...runs.values()].reduce((sum, { rounds }) => sum + rounds.rowsUnderWay, 0),
+    underWay,
     post(run, note) {
       inbox.push({ run, note });
       wake();
     },
   };
+
+  function underWay(): RingLoad {
+    const sum = { rows: 0, prompts: 0 };
+    for (const { rounds } of runs.values()) {
+      const { rows, prompts } = rounds.underWay;
+      sum.rows += rows;
+      sum.prompts += prompts;
+    }
+    return sum;
+  }
 
   function wake(): void {
     if (scheduled) return;

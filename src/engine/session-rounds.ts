@@ -6,7 +6,7 @@
  */
 import type { Draft, Drafter } from '../drafting/drafter.ts';
 import { Flight, type FlightFrame, type Settlement } from './flight.ts';
-import type { LatencyModel } from './latency-model.ts';
+import type { LatencyModel, RingLoad } from './latency-model.ts';
 import type { OwnerShares } from './owner-shares.ts';
 import type { Frame, Ring, RingStream, RingVerdict } from './ring.ts';
 import { RoundTally } from './round-tally.ts';
@@ -24,8 +24,8 @@ export interface RoundsOptions extends DraftsOptions {
   readonly shares: OwnerShares;
   /** Monotonic, ms. */
   readonly now: () => number;
-  /** Rows that all sessions have under way. */
-  readonly rowsUnderWay: () => number;
+  /** What all sessions have under way. */
+  readonly underWay: () => RingLoad;
   readonly onRound?: (session: Session, record: RoundRecord) => void;
 }
 
@@ -74,6 +74,13 @@ export class SessionRounds {
     return Math.min(rows, prefillChunkRows);
   }
 
+  /** What others meet of this session on the ring. */
+  get underWay(): RingLoad {
+    const { ahead, flight } = this;
+    if (ahead === null) return { rows: flight.rows, prompts: 0 };
+    return ahead.rows > prefillChunkRows ? { rows: 0, prompts: 1 } : { rows: ahead.rows, prompts: 0 };
+  }
+
   /** On the ring: frames go out by this stream. */
   enter(stream: RingStream): void {
     this.stream = stream;
@@ -102,7 +109,7 @@ export class SessionRounds {
     const { session } = this.owner;
     shares.charge(session.owner, rows);
     const sentMs = now();
-    const predictedMs = latency.prefillMs(rows, this.othersRows());
+    const predictedMs = latency.prefillMs(rows, this.others());
     this.ahead = { rows, sentMs, expectedMs: sentMs + predictedMs };
     for (const frame of session.prefillFrames()) this.stream!.forward(frame);
     return predictedMs;
@@ -158,20 +165,21 @@ export class SessionRounds {
     const { flight, ahead } = this;
     const opening = first && ahead !== null;
     const rows = frame.ids.length;
-    const othersRows = this.othersRows();
+    const others = this.others();
     const pass = latency.stage();
     const sentMs = now();
-    const aloneMs = sentMs + latency.roundMs(rows, othersRows);
+    const aloneMs = sentMs + latency.roundMs(rows, others);
     const behindMs = (flight.expectedMs ?? 0) + pass.fixedMs + pass.perRowMs * rows;
     const expectedMs = opening ? ahead.expectedMs : Math.max(aloneMs, behindMs);
-    const sent = { continues: !first, alone: first, opening, othersRows, sentMs, expectedMs };
+    const sent = { continues: !first, alone: first, opening, others, sentMs, expectedMs };
     flight.push({ frame, draft, from, ...sent });
     if (!opening) shares.charge(this.owner.session.owner, rows);
   }
 
-  /** Rows that other sessions have under way. */
-  private othersRows(): number {
-    return this.options.rowsUnderWay() - this.rowsUnderWay;
+  /** What other sessions have under way. */
+  private others(): RingLoad {
+    const [all, own] = [this.options.underWay(), this.underWay];
+    return { rows: all.rows - own.rows, prompts: all.prompts - own.prompts };
   }
 
   /** Takes over a verdict: how the answer goes on. Null if it answers a frame that no longer counts. */
@@ -215,9 +223,9 @@ export class SessionRounds {
     standing.rest(nowMs);
   }
 
-  private learnPrefill({ othersRows }: FlightFrame, nowMs: number): void {
+  private learnPrefill({ others }: FlightFrame, nowMs: number): void {
     const { rows, sentMs } = this.ahead!;
-    this.options.latency.observePrefill(rows, othersRows, nowMs - sentMs);
+    this.options.latency.observePrefill(rows, others, nowMs - sentMs);
     this.ahead = null;
   }
 }

@@ -5,7 +5,7 @@
  * ring costs and how long answers become is learned meanwhile. Reading it changes nothing.
  */
 import { AcceptanceTrend } from './acceptance-trend.ts';
-import type { LatencyModel } from './latency-model.ts';
+import { idleRing, type LatencyModel } from './latency-model.ts';
 import type { OutputLengths } from './output-lengths.ts';
 import type { Standing } from './policy.ts';
 import { prefillChunkRows, type Session } from './session.ts';
@@ -100,8 +100,8 @@ export class SessionStanding {
     const { latency, lengths } = this.options;
     const tokens = lengths.remaining(session.owner, session.outputLength, session.request.maxTokens);
     const committed = trend.rounds === 0 ? committedExpected : trend.committedMean;
-    const roundMs = trend.draftMsMean + latency.roundMs(this.rowsOfRound, 0);
-    const prefillMs = session.status === 'waiting' ? latency.prefillMs(session.promptLength, 0) : 0;
+    const roundMs = trend.draftMsMean + latency.roundMs(this.rowsOfRound, idleRing);
+    const prefillMs = session.status === 'waiting' ? latency.prefillMs(session.promptLength, idleRing) : 0;
     this.remaining = prefillMs + (tokens * roundMs) / committed;
     this.estimatedMs = nowMs;
   }

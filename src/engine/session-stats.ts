@@ -15,8 +15,9 @@ export interface RoundRecord {
   readonly roundMs: number;
   /** The same as the latency model expected it when the frames left. */
   readonly predictedMs: number;
-  /** Rows that other sessions had under way when its first frame left. */
+  /** Rows of verify frames, and prompts, that other sessions had under way when its first frame left. */
   readonly othersRows: number;
+  readonly othersPrompts: number;
   /** Frames that were answered, their rows that got a head, and each stage's time inside its engine, summed over them. */
   readonly frames: number;
   readonly answeredRows: number;

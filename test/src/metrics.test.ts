@@ -54,6 +54,7 @@ test('what the latency model told stands beside what was measured, and its terms
         stagesFixedMs: 8,
         stagesRowMs: 4,
         loadRowMs: 0.5,
+        loadPromptMs: 40,
         prefillFixedMs: 90,
         prefillRowMs: 1,
       },

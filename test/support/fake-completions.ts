@@ -42,6 +42,7 @@ export const fakeMetrics: CompletionMetrics = {
   predictedQueueMs: 1,
   yieldedMs: 0,
   othersRows: 0,
+  othersPrompts: 0,
   tokensPerSecond: 40,
   rounds: 2,
   draftedTokens: 4,

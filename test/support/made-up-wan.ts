@@ -21,6 +21,7 @@ function run(prompt: string, mode: string, drafts: readonly (readonly [number, n
     ...{
       predictedMs: 0,
       othersRows: 0,
+      othersPrompts: 0,
       frames: 1,
       answeredRows: drafted + 1,
       stagesMs: Array<number>(workers).fill(passMs(drafted + 1) / workers),

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Verdict } from '../../../shards/verify.ts';
 import { type Draft, emptyDraft } from '../../../src/drafting/drafter.ts';
 import { Flight, type FlightFrame } from '../../../src/engine/flight.ts';
+import { idleRing } from '../../../src/engine/latency-model.ts';
 
 const draftOf = (...ids: number[]): Draft => ({
   ...emptyDraft,
@@ -21,7 +22,7 @@ function frameOf(round: number, draft: Draft, ids: number[], continues: boolean)
     sentMs: 0,
     opening: false,
     alone: !continues,
-    othersRows: 0,
+    others: idleRing,
     expectedMs: 0,
   };
 }

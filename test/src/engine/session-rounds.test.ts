@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { greedy } from '../../../shards/sampler.ts';
 import { createNoneDrafter } from '../../../src/drafting/none-drafter.ts';
+import { idleRing } from '../../../src/engine/latency-model.ts';
 import type { Frame, Ring, RingHandlers } from '../../../src/engine/ring.ts';
 import { createScheduler } from '../../../src/engine/scheduler.ts';
 import type { SessionStats } from '../../../src/engine/session-stats.ts';
@@ -100,7 +101,7 @@ test('rows that are sent again are no time of the links, no yielding, and the pr
 test('the first verdict is foretold by what others have under way, not by the own prompt', async () => {
   const { scheduler, ended, turns, answer } = start({ maxTokens: 1 });
   await turns();
-  const predictedMs = scheduler.latency.prefillMs(100, 0);
+  const predictedMs = scheduler.latency.prefillMs(100, idleRing);
   await answer(300);
   assert.equal((await ended).predictedPrefillMs, predictedMs);
 });
