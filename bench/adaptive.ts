@@ -10,6 +10,8 @@ import type { PromptLimit } from './data-set.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
+import { ringConditions, withKept } from './kept-reports.ts';
+import { modeCells, modeColumns } from './mode-columns.ts';
 import type { ModeRun } from './mode-runs.ts';
 import { type ModeSummary, pairKey, summariseModes } from './mode-summary.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
@@ -58,17 +60,19 @@ export interface AdaptiveReport extends DelayedRun {
 export async function runAdaptiveBench(options: AdaptiveOptions): Promise<AdaptiveReport[]> {
   const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
   const taus = [...new Set([0, ...options.taus])].sort((a, b) => a - b);
-  const reports: AdaptiveReport[] = [];
+  const measured: AdaptiveReport[] = [];
   for (const askedT1Ms of options.t1Ms) {
     const report = await measureAt(options, prepared, taus, askedT1Ms);
     options.print(`\n${adaptiveText(report, plainTable)}\n`);
-    reports.push(report);
-    await publish(options, {
-      json: { claim: 'adaptive', reports },
-      sections: adaptiveSections(reports),
-    });
+    measured.push(report);
+    const reports = await withKept(
+      options.jsonPath,
+      { claim: 'adaptive', reports: measured },
+      ringConditions,
+    );
+    await publish(options, { json: { claim: 'adaptive', reports }, sections: adaptiveSections(reports) });
   }
-  return reports;
+  return measured;
 }
 
 export function adaptiveSections(reports: readonly AdaptiveReport[]): Section[] {
@@ -105,12 +109,22 @@ async function measureAt(
     async (cluster, { runs, oneWay }) => {
       print('perplexity of the outputs ...');
       const judge = judgeOver(await cluster.openDirectGateway(), prepared, runs);
-      const summaries = summariseModes(runs, { modes, workers, t1Ms: oneWay.t1Ms });
+      const summaries = summariseModes(runs, {
+        ...{ modes, workers, t1Ms: oneWay.t1Ms, cores: environment.cores },
+      });
       return { lines: await linesOf(summaries, taus, judge) };
     },
   );
   const { maxTokens } = options;
-  return { askedT1Ms, workers, maxTokens, environment, lines, goals: adaptiveGoals(lines), ...run };
+  return {
+    askedT1Ms,
+    workers,
+    maxTokens,
+    environment,
+    lines,
+    goals: adaptiveGoals(lines, askedT1Ms),
+    ...run,
+  };
 }
 
 /** Quality of one mode on one set; outputs that loop in either are left out. */
@@ -166,11 +180,15 @@ async function linesOf(
 }
 
 /** The fastest tau of each set that keeps the perplexity. */
-export function adaptiveGoals(lines: readonly AdaptiveLine[]): Goal[] {
+export function adaptiveGoals(lines: readonly AdaptiveLine[], askedT1Ms: number): Goal[] {
   return [...Map.groupBy(lines, ({ set }) => set)].map(([set, ofSet]) => {
     const kept = ofSet.filter(({ perplexityRise }) => perplexityRise < perplexityRiseMax);
     const best = Math.max(...kept.map(({ gain }) => gain));
-    return atLeast(`${set}: adaptive over lossless, perplexity up by less than 2 %`, best, speedGainMin);
+    return atLeast(
+      `${set}, ${askedT1Ms} ms: adaptive over lossless, perplexity up by less than 2 %`,
+      best,
+      speedGainMin,
+    );
   });
 }
 
@@ -187,17 +205,15 @@ function adaptiveText(
     draw({
       textColumns: 2,
       header: [
-        ...['set', 'tau', 'n', 'ms/token', 'speed-up', 'over tau 0', 'alpha', 'kept/token', 'tau·TV/token'],
+        ...['set', 'tau', 'n', 'speed-up', 'over tau 0', 'kept/token', 'tau·TV/token'],
         ...['equal', 'same prefix', 'perplexity', 'rise', 'right answers'],
       ],
       rows: lines.map(({ set, tau, summary, gain, quality, perplexityRise }) => [
         set,
         String(tau),
         String(summary.outputs),
-        cell(summary.measuredMsPerToken, 1),
         `${cell(summary.speedUp, 2)}x`,
         `${cell(gain, 2)}x`,
-        cell(summary.alpha, 2),
         cell(summary.keptPerToken, 3),
         cell(summary.distortionPerToken, 3),
         `${cell(100 * quality.equal)} %`,
@@ -206,6 +222,12 @@ function adaptiveText(
         `${cell(100 * perplexityRise, 1)} %`,
         quality.answered === 0 ? '-' : `${cell(100 * quality.right)} % of ${quality.answered}`,
       ]),
+    }),
+    '',
+    draw({
+      textColumns: 2,
+      header: ['set', 'tau', ...modeColumns],
+      rows: lines.map(({ set, tau, summary }) => [set, String(tau), ...modeCells(summary)]),
     }),
     '',
     draw(goalTable(goals)),

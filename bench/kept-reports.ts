@@ -9,6 +9,11 @@ export interface ClaimFile<T> {
   readonly reports: readonly T[];
 }
 
+/** What a report of one ring at one delay is repeated or replaced by. */
+export function ringConditions({ workers, askedT1Ms }: { workers: number; askedT1Ms: number }): string {
+  return JSON.stringify([workers, askedT1Ms]);
+}
+
 /** The file's reports, then these. Throws Error for a file that is no JSON, or of another claim. */
 export async function withKept<T>(
   path: string | null,

@@ -10,6 +10,7 @@ import { startDelayLinks } from './delay-links.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
+import { ringConditions, withKept } from './kept-reports.ts';
 import { type LlamaPrograms, type LlamaServer, startRpcStages } from './llama-cpp.ts';
 import { plainChain, speculative } from './modes.ts';
 import { plotName } from './plot-files.ts';
@@ -91,17 +92,15 @@ export interface PeerReport extends Pick<DelayedRun, 'differences' | 'oneWay'> {
 
 export async function runPeerBench(options: PeerOptions): Promise<PeerReport[]> {
   const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
-  const reports: PeerReport[] = [];
+  const measured: PeerReport[] = [];
   for (const askedT1Ms of options.t1Ms) {
     const report = await compareAt(options, prepared, askedT1Ms);
     options.print(`\n${peerText(report, plainTable)}\n`);
-    reports.push(report);
-    await publish(options, {
-      json: { claim: 'peer', reports },
-      sections: peerSections(reports),
-    });
+    measured.push(report);
+    const reports = await withKept(options.jsonPath, { claim: 'peer', reports: measured }, ringConditions);
+    await publish(options, { json: { claim: 'peer', reports }, sections: peerSections(reports) });
   }
-  return reports;
+  return measured;
 }
 
 export function peerSections(reports: readonly PeerReport[]): Section[] {

@@ -7,6 +7,8 @@ import type { PromptLimit } from './data-set.ts';
 import { benchSeed, type DelayedOptions, type DelayedRun, measureDelayed } from './delayed-run.ts';
 import { type Environment, readEnvironment } from './environment.ts';
 import { atLeast, type Goal, goalTable } from './goals.ts';
+import { ringConditions, withKept } from './kept-reports.ts';
+import { modeCells, modeColumns } from './mode-columns.ts';
 import { type ModeSummary, summariseModes } from './mode-summary.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
 import { lineChart } from './plot.ts';
@@ -45,17 +47,15 @@ export async function runSweepBench(options: SweepOptions): Promise<SweepReport[
   const { print } = options;
   const modes = sweepModes(options.lengths);
   const prepared = await prepareTasks({ ...options, modelPath: options.model.path });
-  const reports: SweepReport[] = [];
+  const measured: SweepReport[] = [];
   for (const askedT1Ms of options.t1Ms) {
     const report = await sweepAt(options, prepared, modes, askedT1Ms);
     print(`\n${sweepText(report, plainTable)}\n`);
-    reports.push(report);
-    await publish(options, {
-      json: { claim: 'sweep', reports },
-      sections: sweepSections(reports),
-    });
+    measured.push(report);
+    const reports = await withKept(options.jsonPath, { claim: 'sweep', reports: measured }, ringConditions);
+    await publish(options, { json: { claim: 'sweep', reports }, sections: sweepSections(reports) });
   }
-  return reports;
+  return measured;
 }
 
 export function sweepSections(reports: readonly SweepReport[]): Section[] {
@@ -87,19 +87,19 @@ async function sweepAt(
   const summaries = summariseModes(run.runs, {
     ...{ modes, workers, t1Ms: run.oneWay.t1Ms, cores: environment.cores },
   });
-  return { askedT1Ms, workers, environment, summaries, goals: sweepGoals(summaries), ...run };
+  return { askedT1Ms, workers, environment, summaries, goals: sweepGoals(summaries, askedT1Ms), ...run };
 }
 
 /** For each data set: the automatic choices over the best fixed length, and over plain decoding. */
-export function sweepGoals(summaries: readonly ModeSummary[]): Goal[] {
+export function sweepGoals(summaries: readonly ModeSummary[], askedT1Ms: number): Goal[] {
   return [...Map.groupBy(summaries, ({ set }) => set)].flatMap(([set, lines]) => {
     const fixed = lines.filter(({ mode }) => !automatic.some(({ name }) => name === mode));
     const best = Math.max(...fixed.map(({ speedUp }) => speedUp));
     return lines
       .filter((line) => !fixed.includes(line))
       .flatMap(({ mode, speedUp }) => [
-        atLeast(`${set}: ${mode} over the best fixed length`, speedUp / best, bestShareMin),
-        atLeast(`${set}: ${mode} over plain decoding`, speedUp, plainShareMin),
+        atLeast(`${set}, ${askedT1Ms} ms: ${mode} over the best fixed length`, speedUp / best, bestShareMin),
+        atLeast(`${set}, ${askedT1Ms} ms: ${mode} over plain decoding`, speedUp, plainShareMin),
       ]);
   });
 }
@@ -112,17 +112,13 @@ function sweepText(report: SweepReport, draw: (table: Table) => string): string 
       `commit ${environment.commit ?? 'unknown'}, ${environment.date}\n`,
     draw({
       textColumns: 2,
-      header: ['set', 'mode', 'n', 'ms/token', 'speed-up', 'alpha', 'E', 'drafted', 'td'],
+      header: ['set', 'mode', 'n', 'speed-up', ...modeColumns],
       rows: report.summaries.map((line) => [
         line.set,
         line.mode,
         String(line.outputs),
-        cell(line.measuredMsPerToken, 1),
         `${cell(line.speedUp, 2)}x`,
-        cell(line.alpha, 2),
-        cell(line.acceptedLength, 2),
-        cell(line.draftLength, 1),
-        cell(line.tdMs, 2),
+        ...modeCells(line),
       ]),
     }),
     '',

@@ -1,7 +1,7 @@
 /** Rings of several sizes and delays as one text: speed-ups side by side, then every row with what it rests on. */
+import { modeCells, modeColumns } from './mode-columns.ts';
 import type { ModeSummary } from './mode-summary.ts';
 import { cell, type Table } from './table.ts';
-import { formulaDeviation } from './wan-goals.ts';
 import type { WanReport } from './wan-report.ts';
 import { conditionsLine } from './wan-text.ts';
 
@@ -57,32 +57,10 @@ function speedUpTable(reports: readonly WanReport[], rows: readonly Row[]): Tabl
 function detailTable(rows: readonly Row[]): Table {
   return {
     textColumns: 2,
-    header: [
-      ...[
-        'set',
-        'mode',
-        'N',
-        'H',
-        't1',
-        'n',
-        'tok/s',
-        'quartiles',
-        'alpha',
-        'E',
-        'drafted',
-        'td',
-        'tv(rows)',
-      ],
-      ...['B/token', 'ms/token', 'formula', 'deviation'],
-    ],
+    header: ['set', 'mode', 'N', 't1', 'n', ...modeColumns],
     rows: rows.map((row) => [
-      ...[row.set, row.mode, String(row.workers), String(row.hops), cell(row.t1Ms, 2), String(row.outputs)],
-      cell(row.tokensPerSecond.median, 1),
-      `${cell(row.tokensPerSecond.lowerQuartile, 1)}-${cell(row.tokensPerSecond.upperQuartile, 1)}`,
-      ...[cell(row.alpha, 2), cell(row.acceptedLength, 2), cell(row.draftLength, 1), cell(row.tdMs, 2)],
-      `${cell(row.passMs.intercept, 1)} + ${cell(row.passMs.slope, 1)} · rows`,
-      ...[cell(row.bytesPerToken), cell(row.measuredMsPerToken, 1), cell(row.counted.msPerToken, 1)],
-      `${cell(100 * formulaDeviation(row), 1)} %`,
+      ...[row.set, row.mode, String(row.workers), cell(row.t1Ms, 2), String(row.outputs)],
+      ...modeCells(row),
     ]),
   };
 }

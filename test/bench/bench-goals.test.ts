@@ -14,20 +14,20 @@ test('sweepModes sets plain decoding and fixed lengths beside the automatic choi
 });
 
 test('sweepGoals sets the automatic choice against the best fixed length and plain decoding', () => {
-  const goals = sweepGoals([
+  const lines = [
     summary('plain chain', 1),
     summary('length 2', 2),
     summary('length 8', 1.5),
     summary('auto sync', 1.9),
     summary('auto', 0.97),
-  ]);
+  ];
   assert.deepEqual(
-    goals.map(({ name, measured, met }) => [name, measured, met]),
+    sweepGoals(lines, 5).map(({ name, measured, met }) => [name, measured, met]),
     [
-      ['gsm8k: auto sync over the best fixed length', 0.95, true],
-      ['gsm8k: auto sync over plain decoding', 1.9, true],
-      ['gsm8k: auto over the best fixed length', 0.485, false],
-      ['gsm8k: auto over plain decoding', 0.97, false],
+      ['gsm8k, 5 ms: auto sync over the best fixed length', 0.95, true],
+      ['gsm8k, 5 ms: auto sync over plain decoding', 1.9, true],
+      ['gsm8k, 5 ms: auto over the best fixed length', 0.485, false],
+      ['gsm8k, 5 ms: auto over plain decoding', 0.97, false],
     ],
   );
 });
@@ -35,6 +35,6 @@ test('sweepGoals sets the automatic choice against the best fixed length and pla
 test('adaptiveGoals takes the fastest tau that keeps the perplexity', () => {
   const line = (tau: number, gain: number, perplexityRise: number): AdaptiveLine =>
     ({ set: 'gsm8k', tau, gain, perplexityRise }) as unknown as AdaptiveLine;
-  const [goal] = adaptiveGoals([line(0, 1, 0), line(0.1, 1.2, 0.01), line(0.4, 1.6, 0.1)]);
+  const [goal] = adaptiveGoals([line(0, 1, 0), line(0.1, 1.2, 0.01), line(0.4, 1.6, 0.1)], 15);
   assert.deepEqual([goal.measured, goal.met], [1.2, true]);
 });
