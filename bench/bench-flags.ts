@@ -21,18 +21,21 @@ const usualTokens = 96;
 const quickPrompts = 2;
 const quickTokens = 32;
 
-export interface SharedFlags {
+export interface PublicationFlags {
+  readonly json?: string;
+  readonly writeDocs?: string | true;
+}
+
+export interface SharedFlags extends PublicationFlags {
   readonly data: readonly string[];
   readonly limit?: number;
   readonly sets?: Readonly<Record<string, number | null>>;
   readonly repeat: number;
   readonly maxTokens?: number;
-  readonly json?: string;
   readonly model?: string;
   readonly home?: string;
   readonly draft?: string;
   readonly quick?: true;
-  readonly writeDocs?: string | true;
 }
 
 export interface SharedOptions extends ClusterModel, Publication {
@@ -70,7 +73,8 @@ export async function openShared(flags: SharedFlags): Promise<SharedOptions> {
     ...(home === undefined ? {} : { home }),
     ...(draft === undefined ? {} : { draft }),
   });
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  const publication = publicationOf(flags);
+  const { print } = publication;
   const resolve = { store: await openStore(config.home), log: { info: print, warn: print } };
   const model = await resolveModel(config.model, resolve);
   const lm = await openLocalDraft({
@@ -85,9 +89,15 @@ export async function openShared(flags: SharedFlags): Promise<SharedOptions> {
     limit: { each: flags.limit ?? (flags.quick ? quickPrompts : null), only: flags.sets ?? null },
     repeats: flags.repeat,
     maxTokens: flags.maxTokens ?? (flags.quick ? quickTokens : usualTokens),
-    jsonPath: flags.json ?? null,
-    documentPath: documentOf(flags.writeDocs),
-    print,
+    ...publication,
+  };
+}
+
+export function publicationOf({ json, writeDocs }: PublicationFlags): Publication {
+  return {
+    jsonPath: json ?? null,
+    documentPath: documentOf(writeDocs),
+    print: (line) => void process.stdout.write(`${line}\n`),
   };
 }
 

@@ -15,12 +15,12 @@ export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
     plots.push({ name: plotName('load', name, workers, t1Ms), title, svg });
   };
   draw('throughput', `Throughput over users, ${where}`, 'users at once', 'tokens/s', [
-    ...bySetup(byUsers, 'all', ({ tokensPerSecond }) => tokensPerSecond),
-    ...bySetup(byUsers, 'a user', ({ userTokensPerSecond }) => userTokensPerSecond),
+    ...loadSeries(byUsers, 'all', ({ tokensPerSecond }) => tokensPerSecond),
+    ...loadSeries(byUsers, 'a user', ({ userTokensPerSecond }) => userTokensPerSecond),
   ]);
   const rates = byRate.filter(({ setup }) => setup === 'speculative');
   const ofRates = (name: string, of: (line: LoadLine) => number): Series[] =>
-    bySetup(rates, '', of).map(({ points }) => ({ name, points }));
+    loadSeries(rates, '', of).map(({ points }) => ({ name, points }));
   draw('latency', `Latency over the rate of arrivals, ${where}`, 'requests a second', 's', [
     ...ofRates('first token, p50', ({ firstTokenMs }) => firstTokenMs.p50 / 1000),
     ...ofRates('first token, p95', ({ firstTokenMs }) => firstTokenMs.p95 / 1000),
@@ -49,7 +49,11 @@ export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
 }
 
 /** A curve for each setup that was measured at two loads or more. */
-function bySetup(lines: readonly LoadLine[], what: string, of: (line: LoadLine) => number): Series[] {
+export function loadSeries(
+  lines: readonly LoadLine[],
+  what: string,
+  of: (line: LoadLine) => number,
+): Series[] {
   return [...Map.groupBy(lines, ({ setup }) => setup)]
     .map(([setup, ofSetup]) => ({
       name: `${setup}, ${what}`,

@@ -41,18 +41,24 @@ export function traceOf(tasks: readonly BenchTask[], seed: number): (place: numb
   };
 }
 
-/** Times of arrival within so many ms, at a mean rate per second. */
-export function arrivalsMs(perSecond: number, withinMs: number, seed: number): number[] {
+/** Times of arrival within so many ms, at a mean rate per second; of `countMax` requests at most. */
+export function arrivalsMs(
+  perSecond: number,
+  withinMs: number,
+  seed: number,
+  countMax = Number.POSITIVE_INFINITY,
+): number[] {
   const times: number[] = [];
-  for (let place = 0, now = 0; ; place++) {
-    now += (-Math.log(1 - randomAt(seed, place)()) / perSecond) * 1000;
+  for (let now = 0; times.length < countMax; ) {
+    now += (-Math.log(1 - randomAt(seed, times.length)()) / perSecond) * 1000;
     if (now >= withinMs) return times;
     times.push(now);
   }
+  return times;
 }
 
 /** Numbers in [0, 1) that follow from seed and place (the mixer of SplitMix32). */
-function randomAt(seed: number, place: number): () => number {
+export function randomAt(seed: number, place: number): () => number {
   let state = Math.imul(seed, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b);
   return () => {
     state = (state + 0x9e3779b9) | 0;

@@ -29,6 +29,8 @@ import { type TraceRequest, traceOf } from './load-trace.ts';
 import { type BenchMode, plainChain, speculative } from './modes.ts';
 import { plotName } from './plot-files.ts';
 import { type Publication, publish, type Section } from './publish.ts';
+import type { SimulatedCosts } from './simulated-load.ts';
+import { fittedCosts } from './simulation-costs.ts';
 import { markdownTable, plainTable } from './table.ts';
 
 /** Longest answer of the trace; prompts leave room for it. */
@@ -72,6 +74,8 @@ export interface LoadReport {
   readonly lines: readonly LoadLine[];
   /** Predicted times on the ring of all loads below the knee; null where their answers are too few. */
   readonly heldOut: HeldOut | null;
+  /** As the latency model has them behind one user alone; left out where that was not measured. For simulations. */
+  readonly costs?: SimulatedCosts;
   /** Requests whose answer depended on who else was served. */
   readonly differences: readonly string[];
   readonly goals: readonly Goal[];
@@ -118,6 +122,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
   const runs: LoadRun[] = [];
   const usersMost = Math.max(...users);
   let measuredT1Ms = Number.NaN;
+  let costs: SimulatedCosts | null = null;
 
   const onCluster = async (
     batchSessions: number | null,
@@ -161,6 +166,8 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
       });
       const amount = open ? load.perSecond : load.users;
       const name = open ? `${amount.toFixed(2)} / s` : `${amount} user${amount === 1 ? '' : 's'}`;
+      if (mode === spec && !open && amount === 1)
+        costs = fittedCosts(gateway.scheduler.latency, measuredT1Ms);
       const line = summariseLoad(run, { load: name, setup, amount, t1Ms, open });
       runs.push(run);
       lines.push(line);
@@ -200,6 +207,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
   const report = {
     ...{ model: model.name, workers, t1Ms, measuredT1Ms, windowMs, longWindowMs, environment, localDrafter },
     ...{ lines, heldOut: judgeHeldOut(samples) },
+    ...(costs === null ? {} : { costs }),
     loadAverageAfter: readLoad(),
     differences: differingAnswers(runs.map(({ answers }) => answers)),
   };

@@ -3,7 +3,7 @@
  * that is a defect, while a missed speed goal is a result.
  */
 import { Command, InvalidArgumentError } from 'commander';
-import { ConfigError } from '../src/config.ts';
+import { ConfigError, loadConfig } from '../src/config.ts';
 import { runAdaptiveBench } from './adaptive.ts';
 import { runBatchingBench } from './batching.ts';
 import {
@@ -12,6 +12,8 @@ import {
   listOf,
   numberFrom,
   openShared,
+  type PublicationFlags,
+  publicationOf,
   type SharedFlags,
   wholeFrom,
   withSharedFlags,
@@ -23,6 +25,8 @@ import { runPeerBench } from './peer.ts';
 import { runPrefillBench } from './prefill.ts';
 import { runProfileBench } from './profile.ts';
 import { writeReport } from './report.ts';
+import { runSimulateBench } from './simulate.ts';
+import { costsOfReport, type KnownProcessor, knownCosts, knownPasses } from './simulation-costs.ts';
 import { runSweepBench } from './sweep.ts';
 import { runWanBench } from './wan.ts';
 import { wanModes } from './wan-modes.ts';
@@ -51,6 +55,15 @@ interface LoadFlags extends SharedFlags {
   readonly seconds?: number;
   readonly longSeconds?: number;
   readonly rates?: readonly number[];
+}
+
+interface SimulateFlags extends PublicationFlags {
+  readonly costs?: string;
+  readonly processor: KnownProcessor;
+  readonly t1: number;
+  readonly workers: number;
+  readonly seeds?: number;
+  readonly quick?: true;
 }
 
 interface WanFlags extends SharedFlags {
@@ -140,6 +153,37 @@ withSharedFlags(program.command('load'))
     );
   });
 
+program
+  .command('simulate')
+  .description(
+    'many users under virtual time, every stage on a machine of its own: orders, places, and cores',
+  )
+  .option('--costs <file>', 'fitted ones, of a report of load')
+  .option(
+    '--processor <name>',
+    `without a file: ${Object.keys(knownPasses).join(', ')}`,
+    processorName,
+    'vnni',
+  )
+  .option('--t1 <ms>', 'one-way delay of every link, without a file', numberFrom(0), usualDelays[0])
+  .option('--workers <n>', 'stages, without a file', wholeFrom(1), 4)
+  .option('--seeds <n>', 'traces that orders are compared on (3)', wholeFrom(1))
+  .option('--json <file>', 'write the report')
+  .option('--quick', 'fewer users, rates and seeds')
+  .option('--write-docs [file]', 'write tables and plots into docs/benchmarks.md, or that file')
+  .action(async (flags: SimulateFlags) => {
+    const { costs, processor, t1, workers, quick = false } = flags;
+    const { sessionsMax } = loadConfig({}, {});
+    await runSimulateBench({
+      ...publicationOf(flags),
+      costs: costs === undefined ? knownCosts(processor, workers, t1) : await costsOfReport(costs),
+      users: quick ? [1, 8, 16] : [1, 2, 4, 8, 16, 32],
+      rateShares: quick ? [0.75, 1] : [0.5, 0.75, 1, 1.25, 1.5],
+      seeds: flags.seeds ?? (quick ? 1 : 3),
+      sessionsMax,
+    });
+  });
+
 withSharedFlags(program.command('prefill'))
   .description('time to the first token of a long prompt: over sizes of chunks, and of a second turn')
   .option('--t1 <ms>', 'one-way delay of every link', numberFrom(0), usualDelays[0])
@@ -192,6 +236,11 @@ function ring(command: Command, delays: readonly number[]): Command {
 function wanModeName(text: string): string {
   if (wanModes.some(({ name }) => name === text)) return text;
   throw new InvalidArgumentError(`There is no mode '${text}'; see --help.`);
+}
+
+function processorName(text: string): KnownProcessor {
+  if (text in knownPasses) return text as KnownProcessor;
+  throw new InvalidArgumentError(`Expected one of ${Object.keys(knownPasses).join(', ')}.`);
 }
 
 function failOn(reports: readonly { readonly differences: readonly unknown[] }[]): void {

@@ -12,6 +12,7 @@ import { type LoadReport, loadSections } from './load.ts';
 import { type PeerReport, peerSections } from './peer.ts';
 import { type PrefillReport, prefillSections } from './prefill.ts';
 import { publish, type Section } from './publish.ts';
+import { type SimulateReport, simulateSections } from './simulate.ts';
 import { type SweepReport, sweepSections } from './sweep.ts';
 import type { WanReport } from './wan-report.ts';
 import { wanSections } from './wan-sections.ts';
@@ -43,6 +44,8 @@ function sectionsOf({ claim, reports }: ClaimFile<unknown>): Section[] {
       return draftersSections(reports as DraftersReport[]);
     case 'load':
       return loadSections(reports as LoadReport[]);
+    case 'simulate':
+      return simulateSections(reports as SimulateReport[]);
     case 'batching':
       return batchingSections(reports as BatchingReport[]);
     case 'prefill':

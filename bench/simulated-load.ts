@@ -1,23 +1,20 @@
 /**
- * A trace of requests through the real scheduler and the real draft planner over a simulated ring, under virtual time:
- * what the policies come to where the machine at hand has too few cores to show it. Costs of stages, links and drafts
- * are given (fitted ones, as a rule). Each answer is checked token for token while it comes in.
+ * Requests through the real scheduler and the real draft planner over a simulated ring, under virtual time: what they
+ * come to where the machine at hand has too few cores to show it. Requests come when their trace says so, or from users
+ * who ask again as soon as they are answered. Costs of stages, links and drafts are given (fitted ones, as a rule). Each
+ * answer is checked token for token while it comes in.
  */
 import { greedy } from '../shards/sampler.ts';
 import { createDraftPlanner } from '../src/drafting/chooser.ts';
-import {
-  type Draft,
-  type Drafter,
-  type DraftRequest,
-  emptyDraft,
-  newDraftCounters,
-} from '../src/drafting/drafter.ts';
+import type { DraftPolicy } from '../src/drafting/drafter.ts';
 import { createNoneDrafter } from '../src/drafting/none-drafter.ts';
 import type { SchedulingPolicy } from '../src/engine/policy.ts';
 import { createScheduler, type SchedulerLimits } from '../src/engine/scheduler.ts';
 import type { SessionStats } from '../src/engine/session-stats.ts';
 import type { StageCost } from '../src/engine/slices.ts';
 import { GatewayError } from '../src/errors.ts';
+import { createVirtualCores } from './virtual-cores.ts';
+import { createSilentDrafter, createVirtualDrafter } from './virtual-drafter.ts';
 import { createVirtualRing, virtualTarget } from './virtual-ring.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -37,12 +34,26 @@ export interface TraceRequest {
 export interface SimulatedCosts {
   readonly stages: readonly StageCost[];
   readonly t1Ms: number;
+  /** Work of taking a frame in, at each hop. */
+  readonly hopMs: number;
   /** Of the local drafter. */
   readonly draftTokenMs: number;
 }
 
+/** Users who each take the next request of the trace as soon as they are answered, and all leave at the end. */
+export interface SimulatedUsers {
+  readonly count: number;
+  readonly windowMs: number;
+}
+
 export interface SimulationOptions {
   readonly trace: readonly TraceRequest[];
+  /** Left out: requests come when the trace says so. */
+  readonly users?: SimulatedUsers;
+  /** Left out: drafts as the planner chooses. */
+  readonly speculation?: DraftPolicy;
+  /** One machine with so many for stages and gateway together. Left out: each on a machine of its own. */
+  readonly cores?: number;
   readonly policy: SchedulingPolicy;
   readonly costs: SimulatedCosts;
   readonly limits: SchedulerLimits;
@@ -62,36 +73,46 @@ export interface SimulatedAnswer {
   readonly firstTokenMs: number;
   /** Longest time without a token since it came, ms. */
   readonly longestGapMs: number;
+  /** Of its tokens so far, from the beginning of the simulation. */
+  readonly commitsMs: readonly number[];
 }
 
 export interface Simulation {
   /** In the order of the trace. */
   readonly answers: readonly SimulatedAnswer[];
   readonly endMs: number;
-  /** Share of the time in which each stage computed. */
+  /** Share of the time in which each stage had a pass, and in which each core worked. */
   readonly utilisation: readonly number[];
-  /** Most rows and frames on the ring at once, and most sessions that waited. */
+  readonly coreUtilisation: number;
   /** Is anything left on the ring or in the scheduler? Zeros. */
   readonly left: { readonly sessions: number; readonly requests: number; readonly frames: number };
-  readonly peaks: { readonly rows: number; readonly frames: number; readonly waiting: number };
+  /** Most frames on the ring at once, and most sessions that waited. */
+  readonly peaks: { readonly frames: number; readonly waiting: number };
 }
 
 /** Size of the simulated vocabulary; the id at its end ends answers. */
 const vocab = 4096;
 
 export async function simulateLoad(options: SimulationOptions): Promise<Simulation> {
-  const { trace, policy, costs, limits, batching, random, kvPositions = Number.POSITIVE_INFINITY } = options;
+  const { trace, users, policy, costs, limits, batching, random } = options;
+  const { speculation = { drafter: 'auto', draftLength: 'auto' }, cores } = options;
   const time = new VirtualTime();
   const requestOf = new Map<string, TraceRequest>();
+  const shared = createVirtualCores(time, cores ?? Number.POSITIVE_INFINITY);
   const ring = createVirtualRing({
-    ...{ time, batching, vocab, stages: costs.stages, t1Ms: costs.t1Ms },
+    ...{ time, cores: shared, batching, vocab },
+    ...{ stages: costs.stages, t1Ms: costs.t1Ms, hopMs: costs.hopMs },
     // One that went off the ring comes back as another session, its number behind its name.
     outputTokens: (session) => requestOf.get(session.split('-')[0]!)!.outputTokens,
   });
+  const drafter = createVirtualDrafter({
+    ...{ time, cores: shared, tokenMs: costs.draftTokenMs, vocab, random },
+    alphaOf: (session) => requestOf.get(session)!.alpha,
+  });
   const planner = createDraftPlanner({
     none: createNoneDrafter(),
-    ngram: silentDrafter(),
-    models: [oracleDrafter(time, costs.draftTokenMs, random, (session) => requestOf.get(session)!.alpha)],
+    ngram: createSilentDrafter(),
+    models: [drafter],
     onFailure: (_source, error) => {
       throw error;
     },
@@ -101,11 +122,13 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
     ...{ ring, limits, policy },
     drafter: planner,
     now: time.now,
-    kvPositions: () => kvPositions,
+    kvPositions: () => options.kvPositions ?? Number.POSITIVE_INFINITY,
     newSessionId: () => String(submitted),
     defer: (step) => time.after(0, step),
   });
   const answers: SimulatedAnswer[] = [];
+  /** Of requests under way. */
+  const clients = new Set<AbortController>();
   let waitingPeak = 0;
   /** Events that clients cause; all others are work that is going on. */
   let foreign = 0;
@@ -127,11 +150,13 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
     let heardMs = arrivedMs;
     let longestGapMs = 0;
     const client = new AbortController();
+    clients.add(client);
+    const commitsMs: number[] = [];
     try {
       scheduler.submit({
         ...{ promptIds, sampling: greedy, owner: request.owner, maxTokens: request.maxTokens },
         ...{ minTokens: 0, ignoreEos: false, eosIds: [vocab], prediction: null },
-        speculation: { drafter: 'auto', draftLength: 'auto' },
+        ...{ speculation },
         signal: client.signal,
         sink: {
           commit(ids) {
@@ -139,6 +164,7 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
             heardMs = time.now();
             for (const id of ids) {
               received += 1;
+              commitsMs.push(time.now());
               const ends = received === request.outputTokens;
               const expected = ends ? vocab : virtualTarget(before, last, vocab);
               if (id !== expected) throw new Error(`answer ${index}: token ${received} is not the target's`);
@@ -153,13 +179,16 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
             }
             const latencyMs = stats.finishedMs - arrivedMs;
             answers[index] = {
-              ...{ request, stats, latencyMs, longestGapMs, retryAfterMs: null },
+              ...{ request, stats, latencyMs, longestGapMs, commitsMs, retryAfterMs: null },
               firstTokenMs: stats.firstTokenMs - arrivedMs,
             };
+            clients.delete(client);
+            if (users !== undefined) askNext();
           },
           fail(error) {
             if (!client.signal.aborted) throw error;
-            answers[index] = { ...unanswered, request };
+            const firstTokenMs = (commitsMs[0] ?? Number.NaN) - arrivedMs;
+            answers[index] = { ...unanswered, request, firstTokenMs, commitsMs };
           },
         },
       });
@@ -171,7 +200,24 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
     waitingPeak = Math.max(waitingPeak, scheduler.load().waiting);
   }
 
-  for (const [index, request] of trace.entries()) later(request.atMs, () => submit(request, index));
+  let asked = 0;
+  function askNext(): void {
+    const request = trace[asked];
+    if (request === undefined) throw new Error(`${asked} requests are too few for these users`);
+    submit(request, asked);
+    asked += 1;
+  }
+
+  if (users === undefined) {
+    for (const [index, request] of trace.entries()) later(request.atMs, () => submit(request, index));
+  } else {
+    later(0, () => {
+      for (let user = 0; user < users.count; user++) askNext();
+    });
+    later(users.windowMs, () => {
+      for (const client of clients) client.abort();
+    });
+  }
   await time.run(() => {
     const { running, waiting } = scheduler.load();
     if (running + waiting > 0 && time.pending === foreign)
@@ -182,62 +228,14 @@ export async function simulateLoad(options: SimulationOptions): Promise<Simulati
   await scheduler.close();
   return {
     ...{ answers, endMs },
-    left: { sessions: ring.openSessions(), requests: running + waiting, frames: ring.inside.frames },
+    left: { sessions: ring.openSessions(), requests: running + waiting, frames: ring.frames.now },
     utilisation: ring.busyMs.map((busyMs) => busyMs / endMs),
-    peaks: { ...ring.peaks, waiting: waitingPeak },
+    coreUtilisation: shared.workedMs / (endMs * (cores ?? costs.stages.length + 1)),
+    peaks: { frames: ring.frames.most, waiting: waitingPeak },
   };
 }
 
 const unanswered = {
   ...{ stats: null, retryAfterMs: null },
-  ...{ latencyMs: Number.NaN, firstTokenMs: Number.NaN, longestGapMs: Number.NaN },
+  ...{ latencyMs: Number.NaN, firstTokenMs: Number.NaN, longestGapMs: Number.NaN, commitsMs: [] },
 };
-
-/** A local model that is right with the chance that the trace gives each request, and takes its time. */
-function oracleDrafter(
-  time: VirtualTime,
-  tokenMs: number,
-  random: () => number,
-  alphaOf: (session: string) => number,
-): Drafter {
-  const draftOf = ({ sequence, draftTokensMax, ahead }: DraftRequest): Draft => {
-    const alpha = alphaOf(sequence.id);
-    const known = [...sequence.tokens.slice(-2), ...(ahead?.ids ?? [])].slice(-2);
-    let [before, last] = [known.at(-2) ?? 1, known.at(-1)!];
-    const ids = new Uint32Array(draftTokensMax);
-    for (let i = 0; i < ids.length; i++) {
-      const right = virtualTarget(before, last, vocab);
-      ids[i] = random() < alpha ? right : (right + 1) % vocab;
-      [before, last] = [last, ids[i]!];
-    }
-    return {
-      ...emptyDraft,
-      ids,
-      source: 'head',
-      offset: ahead?.ids.length ?? 0,
-      draftMs: tokenMs * ids.length,
-    };
-  };
-  return {
-    ...silentDrafter(),
-    name: 'head',
-    draft(requests) {
-      const drafts = requests.map(draftOf);
-      const draftMs = drafts.reduce((sum, draft) => sum + draft.draftMs, 0);
-      return new Promise((resolve) => time.after(draftMs, () => resolve(drafts)));
-    },
-  };
-}
-
-/** A source that has nothing to say. */
-function silentDrafter(): Drafter {
-  return {
-    name: 'ngram',
-    counters: newDraftCounters(),
-    open() {},
-    observe() {},
-    draft: async (requests) => requests.map(() => emptyDraft),
-    close() {},
-    async dispose() {},
-  };
-}

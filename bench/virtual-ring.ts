@@ -1,21 +1,29 @@
 /**
- * A ring under virtual time: links of one delay, stages whose pass costs a fixed part and a part per row, and in each
- * stage the worker's own order (pass-queue.ts): within a session as it came, verify frames before chunks of prompts
- * until those have waited. Frames of several sessions share a pass if batching is on. Judged by the worker's own rules
- * against a target that is a pure function of what came before, so what comes out can be checked token for token.
+ * A ring under virtual time: links of one delay, stages whose pass costs a fixed part and a part per row, on cores of
+ * their own or on shared ones. Which frames make a pass is decided by the worker's own queue and share
+ * (shards/pass-queue.ts, pass-share.ts), what a frame means by its own rules, against a target that is a pure function of
+ * what came before; so what comes out can be checked token for token.
  */
+import { createPassQueue, type QueuedPass } from '../shards/pass-queue.ts';
+import { createPassShare } from '../shards/pass-share.ts';
+import type { StageTiming } from '../shards/payload-blocks.ts';
 import { createShardSession, type ShardSession } from '../shards/shard-session.ts';
 import { verify } from '../shards/verify.ts';
 import { workerLimits } from '../shards/worker-limits.ts';
 import type { Frame, Ring, RingHandlers, RingOpen } from '../src/engine/ring.ts';
 import type { StageCost } from '../src/engine/slices.ts';
+import type { VirtualCores } from './virtual-cores.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export interface VirtualRingOptions {
   readonly time: VirtualTime;
+  /** Where the stages compute, and frames are taken in. */
+  readonly cores: VirtualCores;
   readonly stages: readonly StageCost[];
   /** One-way delay of a link, ms. */
   readonly t1Ms: number;
+  /** Work of taking a frame in, at each hop, ms. */
+  readonly hopMs: number;
   /** Frames of different sessions share a pass. */
   readonly batching: boolean;
   /** Ids of text are below it; the target's end of an answer is this id. */
@@ -27,27 +35,14 @@ export interface VirtualRingOptions {
 export interface VirtualRing extends Ring {
   /** Sessions that were opened and not closed. */
   openSessions(): number;
-  /** Time that each stage computed, ms. */
+  /** Time that each stage had a pass, ms. */
   readonly busyMs: readonly number[];
-  /** Rows and frames that are on the way or in a stage. */
-  readonly inside: { readonly rows: number; readonly frames: number };
-  /** The most of them at once. */
-  readonly peaks: { rows: number; frames: number };
-}
-
-/** Rows and sessions that one pass takes. */
-const passRowsMax = 64;
-const passSessionsMax = 16;
-
-interface Passenger {
-  readonly link: RingSession;
-  readonly frame: Frame;
-  readonly timings: { queueUs: number; runUs: number; passRows: number; passSessions: number }[];
-  arrivedMs: number;
+  /** Frames that are on the way or in a stage, now and at most. */
+  readonly frames: { now: number; most: number };
 }
 
 interface RingSession {
-  readonly id: string;
+  readonly name: string;
   readonly open: RingOpen;
   readonly handlers: RingHandlers;
   readonly rules: ShardSession;
@@ -62,98 +57,81 @@ export function virtualTarget(a: number, b: number, vocab: number): number {
 }
 
 export function createVirtualRing(options: VirtualRingOptions): VirtualRing {
-  const { time, stages, t1Ms, batching, vocab } = options;
-  const waiting: Passenger[][] = stages.map(() => []);
-  const running = stages.map(() => false);
+  const { time, cores, t1Ms, hopMs, batching, vocab } = options;
+  const stages = options.stages.map((cost) => ({
+    cost,
+    queue: createPassQueue(workerLimits),
+    share: createPassShare(time.now()),
+    running: false,
+  }));
   const busyMs = stages.map(() => 0);
-  const peaks = { rows: 0, frames: 0 };
-  const inside = { rows: 0, frames: 0 };
-  let sessions = 0;
+  const frames = { now: 0, most: 0 };
+  const sessions = new Map<string, RingSession>();
+  const slots = batching ? workerLimits.passSessionsMax : 1;
 
-  function count(frame: Frame, sign: 1 | -1): void {
-    inside.rows += sign * frame.ids.length;
-    inside.frames += sign;
-    peaks.rows = Math.max(peaks.rows, inside.rows);
-    peaks.frames = Math.max(peaks.frames, inside.frames);
+  function cross(arrived: () => void): void {
+    time.after(t1Ms, () => cores.run(hopMs, arrived));
   }
 
-  function arrive(stage: number, passenger: Passenger): void {
-    passenger.arrivedMs = time.now();
-    const queue = waiting[stage]!;
-    // A newer epoch throws out the older frames of its session unrun.
-    for (let i = queue.length - 1; i >= 0; i--) {
-      const { link, frame } = queue[i]!;
-      if (link !== passenger.link || frame.epoch >= passenger.frame.epoch) continue;
-      queue.splice(i, 1);
-      count(frame, -1);
+  function arrive(stage: number, session: RingSession, frame: Frame, timings: readonly StageTiming[]): void {
+    if (session.closed) {
+      frames.now -= 1;
+      return;
     }
-    queue.push(passenger);
+    const message = { ...frame, hidden: null, timings };
+    frames.now -= stages[stage]!.queue.push({
+      ...{ session: session.name, message, bytes: 0, arrivedMs: time.now() },
+    });
     start(stage);
   }
 
-  function start(stage: number): void {
-    if (running[stage]) return;
-    const pass = board(waiting[stage]!);
+  function start(number: number): void {
+    const stage = stages[number]!;
+    if (stage.running) return;
+    const startMs = time.now();
+    const pass = board(number);
     if (pass.length === 0) return;
-    running[stage] = true;
-    const rows = pass.reduce((sum, { frame }) => sum + frame.ids.length, 0);
-    const { fixedMs, perRowMs } = stages[stage]!;
-    const runMs = fixedMs + perRowMs * rows;
-    busyMs[stage]! += runMs;
-    for (const passenger of pass) {
-      const queueUs = 1000 * (time.now() - passenger.arrivedMs);
-      passenger.timings.push({ queueUs, runUs: 1000 * runMs, passRows: rows, passSessions: pass.length });
-    }
-    time.after(runMs, () => {
-      running[stage] = false;
-      for (const passenger of pass) leave(stage, passenger);
-      start(stage);
+    stage.running = true;
+    const rows = pass.reduce((sum, { message }) => sum + message.ids.length, 0);
+    cores.run(stage.cost.fixedMs + stage.cost.perRowMs * rows, () => {
+      stage.running = false;
+      const runMs = time.now() - startMs;
+      busyMs[number]! += runMs;
+      stage.share.observe(startMs, time.now());
+      for (const { session, message, arrivedMs } of pass) {
+        const timing = {
+          ...{ queueUs: 1000 * (startMs - arrivedMs), runUs: 1000 * runMs },
+          ...{ passRows: rows, passSessions: pass.length },
+        };
+        leave(number, session, message, [...message.timings, timing]);
+      }
+      start(number);
     });
   }
 
-  /** The next pass: the most urgent frame, and with a verify frame those of other sessions that fit. */
-  function board(queue: Passenger[]): Passenger[] {
-    const heads: Passenger[] = [];
-    const seen = new Set<RingSession>();
-    for (let i = queue.length - 1; i >= 0; i--)
-      if (queue[i]!.link.closed) count(queue.splice(i, 1)[0]!.frame, -1);
-    for (const passenger of queue) {
-      if (seen.has(passenger.link)) continue;
-      seen.add(passenger.link);
-      heads.push(passenger);
+  function board(number: number): QueuedPass[] {
+    const { queue, share } = stages[number]!;
+    const waiting = queue.sessions;
+    const pass: QueuedPass[] = [];
+    const shared = share.sessionsMax({ waiting, open: sessions.size, stages: stages.length });
+    while (pass.length < Math.min(slots, shared)) {
+      const next = queue.next(() => true, time.now(), pass);
+      if (next === null) break;
+      pass.push(next);
     }
-    const urgent = heads.filter(isUrgent);
-    const first = urgent[0] ?? heads[0];
-    if (first === undefined) return [];
-    const pass = [first];
-    if (batching && isVerify(first)) {
-      let rows = first.frame.ids.length;
-      for (const next of urgent.slice(1)) {
-        if (!isVerify(next) || rows + next.frame.ids.length > passRowsMax || pass.length === passSessionsMax)
-          break;
-        pass.push(next);
-        rows += next.frame.ids.length;
-      }
-    }
-    for (const passenger of pass) queue.splice(queue.indexOf(passenger), 1);
     return pass;
   }
 
-  const isVerify = ({ frame }: Passenger): boolean => frame.headFrom < frame.ids.length;
-  const isUrgent = (passenger: Passenger): boolean =>
-    isVerify(passenger) || time.now() - passenger.arrivedMs >= workerLimits.prefillWaitMaxMs;
-
-  function leave(stage: number, passenger: Passenger): void {
-    if (stage + 1 < stages.length) time.after(t1Ms, () => arrive(stage + 1, passenger));
-    else {
-      count(passenger.frame, -1);
-      judge(passenger);
-    }
+  function leave(number: number, name: string, frame: Frame, timings: readonly StageTiming[]): void {
+    const session = sessions.get(name);
+    if (session === undefined || number + 1 === stages.length) frames.now -= 1;
+    if (session === undefined) return;
+    if (number + 1 < stages.length) cross(() => arrive(number + 1, session, frame, timings));
+    else judge(session, frame, timings);
   }
 
-  function judge({ link, frame, timings }: Passenger): void {
-    const { open, rules, rows, handlers } = link;
-    if (link.closed) return;
+  function judge(session: RingSession, frame: Frame, timings: readonly StageTiming[]): void {
+    const { name, open, rules, rows, handlers } = session;
     const decision = rules.decide(frame);
     if (decision.action === 'gap') handlers.onGap({ epoch: frame.epoch, length: decision.length });
     if (decision.action !== 'run') return;
@@ -164,7 +142,7 @@ export function createVirtualRing(options: VirtualRingOptions): VirtualRing {
       return;
     }
     const first = frame.position + frame.headFrom;
-    const last = open.tail.promptLength + options.outputTokens(link.id) - 1;
+    const last = open.tail.promptLength + options.outputTokens(name) - 1;
     const verdict = verify({
       draft: frame.ids.subarray(frame.headFrom + 1),
       eosIds: open.tail.eosIds,
@@ -175,30 +153,33 @@ export function createVirtualRing(options: VirtualRingOptions): VirtualRing {
     });
     rules.settle(frame, verdict);
     const { epoch, round } = frame;
-    time.after(t1Ms, () => {
-      if (!link.closed) handlers.onVerdict({ epoch, round, position: first + 1, verdict, stages: timings });
+    cross(() => {
+      if (!session.closed)
+        handlers.onVerdict({ epoch, round, position: first + 1, verdict, stages: timings });
     });
   }
 
   return {
     stages: () => stages.length,
-    openSessions: () => sessions,
+    openSessions: () => sessions.size,
     busyMs,
-    inside,
-    peaks,
+    frames,
     open(open, handlers) {
-      sessions += 1;
       const rules = createShardSession({ tail: true, length: 0 });
-      const link: RingSession = { id: open.session, open, handlers, rules, rows: [], closed: false };
+      const session: RingSession = { name: open.session, open, handlers, rules, rows: [], closed: false };
+      sessions.set(session.name, session);
       return {
         forward(frame) {
-          count(frame, 1);
-          time.after(t1Ms, () => arrive(0, { link, frame, timings: [], arrivedMs: 0 }));
+          frames.now += 1;
+          frames.most = Math.max(frames.most, frames.now);
+          cross(() => arrive(0, session, frame, []));
         },
         linkBytes: () => 0,
         close() {
-          if (!link.closed) sessions -= 1;
-          link.closed = true;
+          if (session.closed) return;
+          session.closed = true;
+          sessions.delete(session.name);
+          for (const { queue } of stages) frames.now -= queue.drop(session.name);
         },
       };
     },

@@ -37,7 +37,7 @@ export function completionMetrics(stats: SessionStats, completionTokens: number)
 }
 
 /** Told before it was so: time that others took from it between its rounds is the one part that nothing foretells. */
-function predictedLatencyMs(stats: SessionStats): number {
+export function predictedLatencyMs(stats: SessionStats): number {
   const later = stats.rounds.filter(({ opening }) => !opening);
   const beforeMs = stats.predictedQueueMs + stats.predictedPrefillMs;
   return beforeMs + stats.predictedDraftMs + sum(later, ({ predictedMs }) => predictedMs);

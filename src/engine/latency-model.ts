@@ -60,6 +60,8 @@ interface SentFrame {
 /** The terms as they stand, ms. */
 export interface LatencyTerms {
   readonly linksMs: number;
+  /** Of each stage, in the order of the ring. */
+  readonly stages: readonly StageCost[];
   /** Sums over the stages. */
   readonly stagesFixedMs: number;
   readonly stagesRowMs: number;
@@ -144,6 +146,7 @@ export function createLatencyModel(): LatencyModel {
     stage,
     terms: () => ({
       linksMs: linksMs(),
+      stages: stageFits.map((fit) => ({ fixedMs: fit.at(0), perRowMs: fit.slope })),
       stagesFixedMs: passesMs(0),
       stagesRowMs: sumOf(({ slope }) => slope),
       loadRowMs: loadRowMs(),

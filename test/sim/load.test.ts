@@ -13,6 +13,7 @@ const costs: SimulationOptions['costs'] = {
   stages: Array.from({ length: 4 }, () => ({ fixedMs: 2, perRowMs: 1 })),
   t1Ms: 15,
   draftTokenMs: 1.5,
+  hopMs: 0,
 };
 
 const simulate = (trace: readonly TraceRequest[], seed: number, part: Partial<SimulationOptions> = {}) =>

@@ -50,6 +50,7 @@ test('what the latency model told stands beside what was measured, and its terms
     modelName: 'm',
     latencyTerms: () => ({
       ...{
+        stages: [],
         linksMs: 75,
         stagesFixedMs: 8,
         stagesRowMs: 4,
