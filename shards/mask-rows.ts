@@ -5,11 +5,14 @@
  */
 import { ShardError } from './errors.ts';
 
-/** Words of control: rows that are ready, and flags by either side. */
+/**
+ * Words of control: by the maker the rows that are ready, with a bit once no more will come, and a flag by the reader. The
+ * bit is in the word that the reader waits on, so that a failure in the moment before it waits wakes it too.
+ */
 const readyAt = 0;
 const stoppedAt = 1;
-const failedAt = 2;
-const controlWords = 3;
+const controlWords = 2;
+const failedBit = 1 << 30;
 
 /**
  * A row is made in 18 ms at most with 49,152 tokens. A grammar that takes so long over one is out of hand: what ambiguous
@@ -53,28 +56,30 @@ export class MaskRows {
     return this.#late;
   }
 
-  /** Rows come in order. `mask` null: nothing of the grammar may follow. */
+  /** Rows come in order, each once. `mask` null: nothing of the grammar may follow. */
   write(row: number, mask: Int32Array | null): void {
     const { flag, words } = this.#row(row);
     flag[0] = mask === null ? 0 : 1;
     if (mask !== null) words.set(mask);
-    Atomics.store(this.#control, readyAt, row + 1);
+    Atomics.add(this.#control, readyAt, 1);
     Atomics.notify(this.#control, readyAt);
   }
 
-  /** No row comes any more. */
+  /** No row comes any more; those that are ready stay good. */
   fail(): void {
-    Atomics.store(this.#control, failedAt, 1);
+    Atomics.or(this.#control, readyAt, failedBit);
     Atomics.notify(this.#control, readyAt);
   }
 
   /** Blocks until the row is there: a view, or null behind the end of the grammar. Throws engine_failed, deadline. */
   read(row: number): Int32Array | null {
     const control = this.#control;
-    for (let ready = Atomics.load(control, readyAt); ready <= row; ready = Atomics.load(control, readyAt)) {
-      if (Atomics.load(control, failedAt) !== 0)
+    for (;;) {
+      const state = Atomics.load(control, readyAt);
+      if ((state & ~failedBit) > row) break;
+      if ((state & failedBit) !== 0)
         throw new ShardError('engine_failed', 'the grammar was lost; send the request again');
-      if (Atomics.wait(control, readyAt, ready, this.#waitMsMax) === 'timed-out') {
+      if (Atomics.wait(control, readyAt, state, this.#waitMsMax) === 'timed-out') {
         this.#late = true;
         throw new ShardError(
           'deadline',

@@ -1,6 +1,6 @@
 /**
- * One session on one worker: its streams (rows in, rows out, at the tail verdicts), its rules and its place at the
- * engine. The rules decide what runs (shard-session.ts); this file moves bytes and times. Invariant: whatever way a
+ * One session on one worker: its streams (rows in, rows out by session-outlet.ts, at the tail verdicts), its rules and
+ * its place at the engine. The rules decide what runs (shard-session.ts); this file moves bytes and times. Invariant: whatever way a
  * session ends (CLOSE, END_STREAM, error, deadline, a grace that ran out), its cache is given back exactly once, the
  * next hop is told, and nothing of it stays in the queue.
  *
@@ -11,8 +11,7 @@ import type { Clock } from './clock.ts';
 import type { ForwardPass, PassOutcome, PassResult, ShardEngine, TailOptions } from './engine.ts';
 import type { EngineTurns } from './engine-turns.ts';
 import { ShardError, toShardError } from './errors.ts';
-import { decodeForward, encodeForward, type ForwardMessage } from './forward-message.ts';
-import { type ForwardRelay, openForwardRelay } from './forward-relay.ts';
+import { decodeForward, type ForwardMessage } from './forward-message.ts';
 import { badFrame, type Frame } from './frame.ts';
 import type { FrameChannel } from './frame-channel.ts';
 import type { Log } from './log.ts';
@@ -23,6 +22,7 @@ import type { ChainOpen } from './open-message.ts';
 import type { PassQueue, QueuedPass } from './pass-queue.ts';
 import type { StageTiming } from './payload-blocks.ts';
 import type { Peers } from './peers.ts';
+import { createSessionOutlet } from './session-outlet.ts';
 import { createShardSession, type ShardSession } from './shard-session.ts';
 import { encodeScores, encodeVerdict } from './verdict-message.ts';
 import { countError, type WorkerCounters } from './worker-counters.ts';
@@ -68,19 +68,23 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
   const tail = isTail(manifest.range, manifest.dims);
   let upstream: FrameChannel | null = null;
   let verdicts: FrameChannel | null = null;
-  let relay: ForwardRelay | null = null;
   /** Set once the engine has opened the session. */
   let rules: ShardSession | null = null;
   let tailOptions: TailOptions | null = null;
   let engineAsked = false;
   let tailReady = false;
-  /** What leaves waits for its reader. */
-  let blocked = false;
   let ended = false;
   let stagesBehind = 0;
   let deadlineMs = 0;
   let cancelDeadline = (): void => {};
   let cancelGrace: (() => void) | null = null;
+  const outlet = createSessionOutlet({
+    peers: host.peers,
+    session: id,
+    remainingMs: () => Math.max(1, Math.round(deadlineMs - clock.now())),
+    onError: onOutletError,
+    onRoom: () => turns.wake(),
+  });
 
   function attachForward(channel: FrameChannel, open: ChainOpen): void {
     if (upstream !== null) replace(upstream);
@@ -91,7 +95,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
       fail(new ShardError('deadline', "the session's time is up")),
     );
     stagesBehind = open.route.length;
-    openRelay(open);
+    outlet.open(open);
     watchGrace();
     if (engineAsked) return;
     engineAsked = true;
@@ -135,27 +139,8 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     counters.framesDropped += queue.drop(id);
   }
 
-  function openRelay(open: ChainOpen): void {
-    const next = open.topology === 'chain' ? open.route[0] : undefined;
-    if (relay !== null && !relay.closed && relay.origin === next?.origin) return;
-    relay?.close('free');
-    relay = null;
-    blocked = false;
-    if (next === undefined) return;
-    const opened: ForwardRelay = openForwardRelay({
-      peers: host.peers,
-      session: id,
-      open,
-      remainingMs: () => Math.max(1, Math.round(deadlineMs - clock.now())),
-      onError: (error) => {
-        if (relay === opened) onRelayError(error);
-      },
-    });
-    relay = opened;
-  }
-
   /** The next hop is at fault: the gateway decides, with CLOSE or with a new route, while this worker keeps its rows. */
-  function onRelayError(error: ShardError): void {
+  function onOutletError(error: ShardError): void {
     if (ended) return;
     if (upstream !== null) sendError(upstream, error);
     if (error.code === 'gap') return;
@@ -166,7 +151,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
 
   /** Starts the grace when a stream is missing, ends it when none is. */
   function watchGrace(): void {
-    const missing = upstream === null || (tail && verdicts === null) || relay?.closed === true;
+    const missing = upstream === null || (tail && verdicts === null) || outlet.isLost;
     if (!missing) {
       cancelGrace?.();
       cancelGrace = null;
@@ -186,7 +171,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     if (frame.type !== 'forward') throw badFrame(`${frame.type} does not belong on an open forward stream`);
     const message = decodeForward(frame);
     checkForward(manifest, message);
-    if (relay?.closed) {
+    if (outlet.isLost) {
       counters.framesDropped++;
       return;
     }
@@ -263,25 +248,13 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     const { epoch, round, position, headFrom } = message;
     rules!.settle(message, verdict);
     const timings = [...message.timings, timing];
-    if (!tail) deliver({ ...message, hidden, timings });
+    if (!tail) outlet.send({ ...message, hidden, timings }, upstream);
     else if (verdict !== null) {
       counters.verdicts++;
       verdicts?.send(encodeVerdict({ ...verdict, epoch, round, position: position + headFrom + 1, timings }));
     } else if (scores !== undefined) {
       verdicts?.send(encodeScores({ epoch, round, position: position + 1, logprobs: scores, timings }));
     }
-  }
-
-  function deliver(message: ForwardMessage): void {
-    const target = relay ?? upstream;
-    if (target === null) return;
-    const roomLeft = relay === null ? upstream!.send(encodeForward(message)) : relay.send(message);
-    if (roomLeft) return;
-    blocked = true;
-    void target.drained().then(() => {
-      blocked = false;
-      turns.wake();
-    });
   }
 
   function tellGap({ epoch, round, position }: ForwardMessage, length: number): void {
@@ -321,7 +294,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     cancelDeadline();
     cancelGrace?.();
     counters.framesDropped += queue.drop(id);
-    relay?.close(mode);
+    outlet.close(mode);
     upstream?.end();
     verdicts?.end();
     if (mode === 'keep') counters.sessionsKept++;
@@ -339,7 +312,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     onFinish,
     get mayRun() {
       const complete = upstream !== null && (!tail || (tailReady && verdicts !== null));
-      return complete && rules !== null && !blocked && relay?.closed !== true;
+      return complete && rules !== null && !outlet.isBlocked && !outlet.isLost;
     },
     get stagesBehind() {
       return stagesBehind;
