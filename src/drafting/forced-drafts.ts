@@ -20,8 +20,8 @@ import {
   type Sequence,
 } from './drafter.ts';
 
-/** A draft never waits longer for the grammar: its thread may be compiling another one. */
-const traceMsMax = 20;
+/** A draft never waits longer for the grammar, to be opened or to be asked: its thread may be compiling another one. */
+const grammarMsMax = 20;
 
 /** So many forced tokens are a draft by themselves where they are mostly right: no model needs to be asked. */
 const enoughTokens = 4;
@@ -112,8 +112,6 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
     const nothing = { allowed: guesses.length, forcedFirst: '', forced: '' };
     if (tracing.has(answer)) return nothing;
     tracing.add(answer);
-    const { promise: late, resolve } = Promise.withResolvers<Trace>();
-    const cancel = clock.after(traceMsMax, () => resolve(nothing));
     const traced = answer
       .trace(known, guesses)
       .catch((error) => {
@@ -121,8 +119,14 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
         return nothing;
       })
       .finally(() => tracing.delete(answer));
+    return inTime(traced, nothing);
+  }
+
+  async function inTime<T>(result: Promise<T>, otherwise: T): Promise<T> {
+    const { promise: late, resolve } = Promise.withResolvers<T>();
+    const cancel = clock.after(grammarMsMax, () => resolve(otherwise));
     try {
-      return await Promise.race([traced, late]);
+      return await Promise.race([result, late]);
     } finally {
       cancel();
     }
@@ -174,7 +178,8 @@ export function withForcedDrafts(options: ForcedDraftsOptions): DraftPlanner {
         requests.map(async (request) => {
           const { sequence, draftTokensMax, policy } = request;
           if (draftTokensMax <= 0 || policy?.drafter === 'none') return null;
-          const answer = await (answers.get(sequence.id) ?? null);
+          const opening = answers.get(sequence.id);
+          const answer = opening === undefined ? null : await inTime(opening, null);
           return answer === null ? null : draftOne(request, answer, signal);
         }),
       );

@@ -136,11 +136,9 @@ export class Flight {
   }
 
   /** Everything under way is given up. */
-  clear(): FlightFrame[] {
-    const frames = this.frames;
+  clear(): void {
     this.frames = [];
     this.progress = null;
-    return frames;
   }
 
   private progressOf(draft: Draft): Progress {

@@ -25,8 +25,8 @@ const sequence: Sequence = {
 };
 const signal = new AbortController().signal;
 
-/** `guess`: what the planner drafts. `traceOf`: what the grammar says of guesses. */
-function build(guess: Partial<Draft>, traceOf: (guesses: string) => Trace) {
+/** `guess`: what the planner drafts. `traceOf`: what the grammar says of guesses, once `opened`. */
+function build(guess: Partial<Draft>, traceOf: (guesses: string) => Trace, opened = Promise.resolve()) {
   const heard: DraftOutcome[] = [];
   let asked = 0;
   const planner: DraftPlanner = {
@@ -44,11 +44,14 @@ function build(guess: Partial<Draft>, traceOf: (guesses: string) => Trace) {
   const drafter = withForcedDrafts({
     planner,
     grammars: {
-      open: async () => ({
-        masks: () => Promise.reject(new Error('the gateway asks for no masks')),
-        trace: async (_known, guesses) => traceOf(textOf(guesses)),
-        close() {},
-      }),
+      async open() {
+        await opened;
+        return {
+          masks: () => Promise.reject(new Error('the gateway asks for no masks')),
+          trace: async (_known, guesses) => traceOf(textOf(guesses)),
+          close() {},
+        };
+      },
     },
     encodeBehind: (_before, text) => idsOf(text),
     clock: systemClock,
@@ -137,4 +140,14 @@ test('where the model cuts words otherwise, forced text is believed less and dra
     drafter.observe(sequence, { draft: drafted, verdict: verdictOn('!', 0), roundMs: 10 });
   }
   assert.ok(lengths[0]! > 15 && lengths.at(-1)! < 6, String(lengths));
+});
+
+test('a draft does not wait for a grammar that is still being compiled, and heeds it from then on', async () => {
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+  const guess = { ids: Uint32Array.from(idsOf('guess')) };
+  const { draft } = build(guess, () => ({ allowed: 0, forcedFirst: 'forced', forced: '' }), opened);
+  assert.equal(textOf((await draft()).ids), 'guess');
+  open();
+  await opened;
+  assert.equal(textOf((await draft()).ids), 'forced');
 });
