@@ -15,7 +15,8 @@ export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
     plots.push({ name: plotName('load', name, workers, t1Ms), title, svg });
   };
   draw('throughput', `Throughput over users, ${where}`, 'users at once', 'tokens/s', [
-    ...loadSeries(byUsers, 'all', ({ tokensPerSecond }) => tokensPerSecond),
+    // One user without drafts, and most users without shared passes, are points beside the curve.
+    ...loadSeries(byUsers, 'all', ({ tokensPerSecond }) => tokensPerSecond, 1),
     ...loadSeries(byUsers, 'a user', ({ userTokensPerSecond }) => userTokensPerSecond),
   ]);
   const rates = byRate.filter(({ setup }) => setup === 'speculative');
@@ -48,11 +49,12 @@ export function loadPlots({ workers, t1Ms, lines }: LoadReport): Plot[] {
   return plots;
 }
 
-/** A curve for each setup that was measured at two loads or more. */
+/** A curve for each setup that was measured at two loads or more, or at so many. */
 export function loadSeries(
   lines: readonly LoadLine[],
   what: string,
   of: (line: LoadLine) => number,
+  pointsMin = 2,
 ): Series[] {
   return [...Map.groupBy(lines, ({ setup }) => setup)]
     .map(([setup, ofSetup]) => ({
@@ -62,5 +64,5 @@ export function loadSeries(
         .filter(([, value]) => Number.isFinite(value))
         .toSorted(([a], [b]) => a - b),
     }))
-    .filter(({ points }) => points.length > 1);
+    .filter(({ points }) => points.length >= pointsMin);
 }

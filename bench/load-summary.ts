@@ -128,10 +128,16 @@ export function differingAnswers(runs: readonly (readonly LoadAnswer[])[]): stri
   return [...differing];
 }
 
-/** Tokens of an answer of the trace, on average; as many as it may have where none came to its end. */
+/**
+ * Tokens of an answer of the trace, on average over all that were asked for; as many as it may have where none came to its
+ * end. Each counts by the longest that its request was answered: of those that end within a measurement more are short.
+ */
 export function meanAnswerTokens(runs: readonly LoadRun[]): number {
-  const finished = runs.flatMap(({ answers }) => answers.filter((answer) => answer.finished));
-  return finished.length === 0 ? meanTokensMax : mean(finished.map(({ ids }) => ids.length));
+  const answers = runs.flatMap((run) => run.answers);
+  if (!answers.some(({ finished }) => finished)) return meanTokensMax;
+  const longest = new Map<string, number>();
+  for (const { name, ids } of answers) longest.set(name, Math.max(longest.get(name) ?? 0, ids.length));
+  return mean(answers.map(({ name }) => longest.get(name)!));
 }
 
 function isGood(answer: LoadAnswer): boolean {

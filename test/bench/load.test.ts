@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LoadAnswer } from '../../bench/load-drive.ts';
 import { loadGoals } from '../../bench/load-goals.ts';
-import { differingAnswers, type LoadLine, linesBelowKnee, summariseLoad } from '../../bench/load-summary.ts';
+import {
+  differingAnswers,
+  type LoadLine,
+  linesBelowKnee,
+  meanAnswerTokens,
+  summariseLoad,
+} from '../../bench/load-summary.ts';
 import { arrivalsMs, traceOf } from '../../bench/load-trace.ts';
 import type { BenchTask } from '../../bench/mode-runs.ts';
 
@@ -73,6 +79,16 @@ test('a line counts tokens behind the settling time and good answers', () => {
   assert.equal(line.goodShare, 2 / 3);
   assert.equal(line.predictedRatio, 1);
   assert.equal(summariseLoad(run, { ...names, open: true }).goodShare, 2 / 4);
+});
+
+test('the length of answers is that of all that were asked for, not of those that were short enough to end', () => {
+  const cutOff = answer('long', ids(3), 0, false);
+  const runs = [
+    { answers: [answer('short', ids(10), 0), cutOff], windowMs: 1000, cpuShare: 1 },
+    { answers: [answer('long', ids(50), 0), answer('short', ids(10), 0)], windowMs: 9000, cpuShare: 1 },
+  ];
+  assert.equal(meanAnswerTokens(runs), 30);
+  assert.equal(meanAnswerTokens([{ answers: [cutOff], windowMs: 1000, cpuShare: 1 }]), 60);
 });
 
 test('an answer that was cut off differs only where it says something else', () => {
