@@ -87,6 +87,14 @@ export function allocateFrame(
   return bytes;
 }
 
+/**
+ * A smaller chunk behind others is copied to them: a view of a byte takes a hundred, and a peer that sends bytes one by one
+ * would have memory for a hundredth of its price.
+ */
+const partBytesMin = 1024;
+/** Where such chunks are gathered. */
+const gatheredBytes = 4096;
+
 export interface FrameDecoder {
   /** Calls back for every frame that is complete by now. Throws ShardError bad_frame, then and on any later call. */
   push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void;
@@ -96,8 +104,29 @@ export interface FrameDecoder {
 export function createFrameDecoder(hiddenWidth: number): FrameDecoder {
   let parts: Uint8Array[] = [];
   let held = 0;
+  /** Small chunks; its filled end is the last part, if that is one of them. */
+  let gathered = new Uint8Array(0);
   let current: { header: FrameHeader; payloadBytes: number } | null = null;
   let failure: ShardError | null = null;
+
+  function hold(chunk: Uint8Array): void {
+    held += chunk.length;
+    const last = parts.at(-1);
+    if (last === undefined || chunk.length >= partBytesMin) {
+      parts.push(chunk);
+      return;
+    }
+    const isGathered = last.buffer === gathered.buffer;
+    const end = isGathered ? last.byteOffset + last.length : gathered.length;
+    if (end + chunk.length <= gathered.length) {
+      gathered.set(chunk, end);
+      parts[parts.length - 1] = gathered.subarray(last.byteOffset, end + chunk.length);
+      return;
+    }
+    gathered = new Uint8Array(gatheredBytes);
+    gathered.set(chunk);
+    parts.push(gathered.subarray(0, chunk.length));
+  }
 
   /** The next `bytes` of what is held, as one owned array. */
   function take(bytes: number): Uint8Array {
@@ -121,8 +150,7 @@ export function createFrameDecoder(hiddenWidth: number): FrameDecoder {
 
   function push(chunk: Uint8Array, onFrame: (frame: Frame) => void): void {
     if (failure !== null) throw failure;
-    if (chunk.length > 0) parts.push(chunk);
-    held += chunk.length;
+    if (chunk.length > 0) hold(chunk);
     while (true) {
       if (current === null) {
         if (held < headerBytes) return;

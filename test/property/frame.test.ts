@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import type { SparseProbs } from '../../shards/draft-probs.ts';
 import { ShardError } from '../../shards/errors.ts';
@@ -191,6 +193,30 @@ const decoders = [
   decodeChainOpen,
   decodeTailOpen,
 ];
+
+test('createFrameDecoder holds a frame that comes byte by byte in about its own size', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const usedBytes = (): number => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const width = 1024;
+  const hidden = new Float32Array(256 * width).map((_, i) => i);
+  const ids = Uint32Array.from({ length: 256 }, (_, i) => i);
+  const message = { epoch: 1, round: 1, position: 0, ids, headFrom: 256, hidden, timings: [] };
+  const bytes = encodeForward(message);
+  const decoder = createFrameDecoder(width);
+  const frames: Frame[] = [];
+  const before = usedBytes();
+  for (let at = 0; at < bytes.length - 1; at++)
+    decoder.push(Uint8Array.of(bytes[at]!), (frame) => frames.push(frame));
+  const heldBytes = usedBytes() - before;
+  assert.ok(heldBytes < 3 * bytes.length, `${heldBytes} bytes for ${bytes.length}`);
+  decoder.push(bytes.subarray(bytes.length - 1), (frame) => frames.push(frame));
+  assert.deepEqual(frames.map(decodeForward), [message]);
+});
 
 test('createFrameDecoder takes any bytes and throws bad_frame alone', () => {
   fc.assert(
