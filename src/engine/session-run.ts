@@ -159,7 +159,8 @@ export class SessionRun {
     if (note.type === 'verdict') return this.settleVerdict(note.verdict);
     if (note.type === 'scores') return this.settleScores(note.position, note.logprobs);
     if (note.type === 'gap') return this.resume(note.gap);
-    if (note.type === 'error') return { outcome: 'failed', error: note.error };
+    // Off the ring it is word of a stream that was left in the step in which it broke: the next one will do.
+    if (note.type === 'error') return this.stream === null ? null : { outcome: 'failed', error: note.error };
     if (note.type === 'cancel') return { outcome: 'cancelled', error: null };
     this.rounds.take(note.made, note.draft);
     return null;
