@@ -53,6 +53,12 @@ const sessionsLimit = 1024;
 const queueLimit = 65_536;
 const shardsLimit = 64;
 const contextLimit = 1 << 20;
+/**
+ * As many as four stages behind slow links take to be full, eight of them in a pass of each; fewer leave stages idle while
+ * requests wait, more only share them (docs/benchmarks.md, simulated). Caches have a bound of their own, and with four
+ * places for each at work a worker of 256 sessions serves two gateways.
+ */
+const sessionsUsual = 32;
 /** As long as an answer may take. */
 const drainLimitS = 3600;
 
@@ -262,8 +268,8 @@ const gatewaySchema = Type.Object({
     flags: '--max-sessions <count>',
     group: 'Listening',
     form: 'integer',
-    description: 'Answers in the making at once.',
-    fallback: '8',
+    description: 'Answers in the making at once; what caches they take is bounded by --kv-bytes.',
+    fallback: String(sessionsUsual),
     expected: `a number from 1 to ${sessionsLimit}`,
   }),
   scheduling: setting(Type.Enum([...schedulingPolicies]), {
@@ -272,7 +278,7 @@ const gatewaySchema = Type.Object({
     group: 'Listening',
     form: 'text',
     description:
-      'Who goes first where answers compete: laps (those that need or had little, shortest mean wait), srtf (least estimated time) or fcfs (order of arrival). API keys share alike under each.',
+      'Who goes first where answers compete: laps (by arrival, with a start for those that need little), srtf (least estimated time) or fcfs (order of arrival). API keys share alike under each.',
     fallback: 'laps',
     expected: `one of ${schedulingPolicies.join(', ')}`,
   }),

@@ -1,7 +1,7 @@
 /**
  * Where one session stands in the order of those that want the ring: what it has had of it, and what it is likely to
  * need still, L * (gamma * td + tv) / (gamma * A + 1) (semi-clairvoyant scheduling, LAPS-SD, arXiv 2505.17074), with the
- * prefill that is to come. Each verdict makes the estimate anew; of a session that waits the loop does, since what the
+ * prefill that is to come; as time, and as work of the slowest stage, which is what others wait for. Each verdict makes the estimate anew; of a session that waits the loop does, since what the
  * ring costs and how long answers become is learned meanwhile. Reading it changes nothing.
  */
 import { AcceptanceTrend } from './acceptance-trend.ts';
@@ -19,7 +19,7 @@ const committedExpected = 2.5;
 const estimateAgeMaxMs = 250;
 
 export interface StandingOptions {
-  readonly latency: Pick<LatencyModel, 'roundMs' | 'prefillMs'>;
+  readonly latency: Pick<LatencyModel, 'roundMs' | 'prefillMs' | 'stage'>;
   readonly lengths: Pick<OutputLengths, 'remaining'>;
 }
 
@@ -29,15 +29,18 @@ export class SessionStanding {
   private readonly session: Session;
   private readonly options: StandingOptions;
   private readonly trend = new AcceptanceTrend();
-  private attainedMs = 0;
+  private readonly arrivedMs: number;
+  private attainedWorkMs = 0;
   private idleSinceMs: number;
   private remaining = 0;
+  private remainingWorkMs = 0;
   private estimatedMs = 0;
 
   constructor(session: Session, arrival: number, options: StandingOptions, nowMs: number) {
     this.session = session;
     this.arrival = arrival;
     this.options = options;
+    this.arrivedMs = nowMs;
     this.idleSinceMs = nowMs;
     this.estimate(nowMs);
   }
@@ -46,8 +49,10 @@ export class SessionStanding {
   at(nowMs: number): Standing {
     return {
       arrival: this.arrival,
+      ageMs: nowMs - this.arrivedMs,
       waitedMs: this.waitedMs(nowMs),
-      attainedMs: this.attainedMs,
+      attainedWorkMs: this.attainedWorkMs,
+      remainingWorkMs: this.remainingWorkMs,
       remainingMs: this.remaining,
       steady: this.trend.steady,
     };
@@ -73,7 +78,7 @@ export class SessionStanding {
   observe(rounds: readonly RoundRecord[], nowMs: number): void {
     for (const round of rounds) {
       this.trend.observe(round);
-      this.attainedMs += round.roundMs + (round.fromIdle ? round.draftMs : 0);
+      this.attainedWorkMs += this.workMs(round.answeredRows, round.frames);
     }
     this.estimate(nowMs);
   }
@@ -103,7 +108,16 @@ export class SessionStanding {
     const roundMs = trend.draftMsMean + latency.roundMs(this.rowsOfRound, idleRing);
     const prefillMs = session.status === 'waiting' ? latency.prefillMs(session.promptLength, idleRing) : 0;
     this.remaining = prefillMs + (tokens * roundMs) / committed;
+    const promptRows = session.status === 'waiting' ? session.tokens.length : 0;
+    const prefillWorkMs = this.workMs(promptRows, Math.ceil(promptRows / prefillChunkRows));
+    this.remainingWorkMs = prefillWorkMs + (tokens / committed) * this.workMs(this.rowsOfRound, 1);
     this.estimatedMs = nowMs;
+  }
+
+  /** Of the slowest stage, if no pass were shared. */
+  private workMs(rows: number, passes: number): number {
+    const { fixedMs, perRowMs } = this.options.latency.stage();
+    return fixedMs * passes + perRowMs * rows;
   }
 
   /** Before there are any, a draft of a few tokens. */

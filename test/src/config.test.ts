@@ -28,7 +28,7 @@ test('loadConfig gives every default, frozen', () => {
     keyParallel: null,
     sharedPrefixes: false,
     adminKey: null,
-    sessionsMax: 8,
+    sessionsMax: 32,
     scheduling: 'laps',
     queueMax: 128,
     model: 'smollm2-135m-instruct',

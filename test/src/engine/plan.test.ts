@@ -21,8 +21,10 @@ const view = (id: string, part: Partial<SessionView> = {}): SessionView => ({
   busy: false,
   held: false,
   arrival: arrivals++,
+  ageMs: 0,
   waitedMs: 0,
-  attainedMs: 0,
+  attainedWorkMs: 0,
+  remainingWorkMs: 0,
   remainingMs: 0,
   steady: false,
   frames: 0,
@@ -57,8 +59,8 @@ test('planRounds leaves a session alone that is drafting, prefilling, held or ha
   assert.deepEqual(plan(sessions, { runningMax: 4 }), { open: [], draft: [], window: 2, working: 2 });
 });
 
-test('planRounds lets one that needs little time go before one that had much, between its rounds', () => {
-  const long = view('long', { attainedMs: 60_000, remainingMs: 60_000, steady: true });
+test('planRounds lets one that needs little go before one that needs much, between its rounds', () => {
+  const long = view('long', { remainingWorkMs: 6_000, steady: true });
   const fresh = view('fresh', { status: 'waiting' });
   assert.deepEqual(plan([long, fresh], { runningMax: 1 }), {
     open: ['fresh'],

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   compareStandings,
+  longestStartMs,
   type SchedulingPolicy,
   type Standing,
   starvationMs,
@@ -10,8 +11,10 @@ import {
 
 const standing = (arrival: number, part: Partial<Standing> = {}): Standing => ({
   arrival,
+  ageMs: 0,
   waitedMs: 0,
-  attainedMs: 0,
+  attainedWorkMs: 0,
+  remainingWorkMs: 100,
   remainingMs: 500,
   steady: false,
   ...part,
@@ -24,7 +27,7 @@ function order(policy: SchedulingPolicy, standings: Record<string, Standing>): s
 }
 
 test('fcfs is the order of arrival', () => {
-  const standings = { late: standing(2), first: standing(0, { attainedMs: 1e6 }), second: standing(1) };
+  const standings = { late: standing(2), first: standing(0, { attainedWorkMs: 1e6 }), second: standing(1) };
   assert.deepEqual(order('fcfs', standings), ['first', 'second', 'late']);
 });
 
@@ -39,8 +42,8 @@ test('srtf is the order of what is left, steady or not', () => {
 
 test('laps puts those first that had least, while their acceptance moves', () => {
   const standings = {
-    old: standing(0, { attainedMs: 30_000 }),
-    young: standing(1, { attainedMs: 5_000 }),
+    old: standing(0, { attainedWorkMs: 3_000 }),
+    young: standing(1, { attainedWorkMs: 500 }),
     fresh: standing(2),
   };
   assert.deepEqual(order('laps', standings), ['fresh', 'young', 'old']);
@@ -48,20 +51,32 @@ test('laps puts those first that had least, while their acceptance moves', () =>
 
 test('laps takes what is left once acceptance is steady, whatever was attained', () => {
   const standings = {
-    hungry: standing(0, { attainedMs: 9_000, remainingMs: 90_000, steady: true }),
-    nearlyDone: standing(1, { attainedMs: 90_000, remainingMs: 300, steady: true }),
-    moving: standing(2, { attainedMs: 9_000 }),
+    hungry: standing(0, { attainedWorkMs: 900, remainingWorkMs: 9_000, steady: true }),
+    nearlyDone: standing(1, { attainedWorkMs: 9_000, remainingWorkMs: 30, steady: true }),
+    moving: standing(2, { attainedWorkMs: 900 }),
   };
   assert.deepEqual(order('laps', standings), ['nearlyDone', 'moving', 'hungry']);
 });
 
-test('laps ages what waits, queue by queue, and starving sessions go first by their waits', () => {
+test('laps looks at work, not at the time that a session spends in links', () => {
+  const longPrompt = standing(0, { remainingMs: 500, remainingWorkMs: 300 });
+  const manyRounds = standing(1, { remainingMs: 5_000, remainingWorkMs: 100 });
+  assert.deepEqual(order('laps', { longPrompt, manyRounds }), ['manyRounds', 'longPrompt']);
+});
+
+test('laps lets a session with a part of the work pass one that came 4 s before for each factor of e', () => {
+  const long = standing(0, { remainingWorkMs: 100 * Math.E ** 2, ageMs: 7_999 });
+  const short = standing(1);
+  assert.deepEqual(order('laps', { long, short }), ['short', 'long']);
+  assert.deepEqual(order('laps', { long: { ...long, ageMs: 8_001 }, short }), ['long', 'short']);
+});
+
+test('nobody starves: by laps the longest start is bounded, by srtf who waited longest goes first', () => {
+  const longest = standing(0, { remainingWorkMs: 1e9, ageMs: longestStartMs + 1 });
+  const least = standing(9, { remainingWorkMs: 0 });
+  assert.deepEqual(order('laps', { least, longest }), ['longest', 'least']);
   const fresh = standing(9);
-  const long = standing(0, { attainedMs: 60_000 });
-  assert.deepEqual(order('laps', { long, fresh }), ['fresh', 'long']);
-  for (const policy of ['laps', 'srtf'] as const) {
-    const starving = { ...long, remainingMs: 1e9, waitedMs: starvationMs };
-    const longer = standing(8, { waitedMs: starvationMs + 1 });
-    assert.deepEqual(order(policy, { fresh, starving, longer }), ['longer', 'starving', 'fresh']);
-  }
+  const starving = standing(0, { remainingMs: 1e9, waitedMs: starvationMs });
+  const longer = standing(8, { waitedMs: starvationMs + 1 });
+  assert.deepEqual(order('srtf', { fresh, starving, longer }), ['longer', 'starving', 'fresh']);
 });

@@ -14,22 +14,26 @@ const session = (): Session =>
     sink: { commit: () => null, backlogTokens: () => 0, end() {}, fail() {} },
   });
 
+const stage = { fixedMs: 2, perRowMs: 1 };
+
 /** A ring of which a round takes what the test says, and answers of which 10 tokens are to come. */
 function standingOf(session: Session): { standing: SessionStanding; costs: { roundMs: number } } {
   const costs = { roundMs: 50 };
-  const latency = { roundMs: () => costs.roundMs, prefillMs: () => 200 };
+  const latency = { roundMs: () => costs.roundMs, prefillMs: () => 200, stage: () => stage };
   const standing = new SessionStanding(session, 7, { latency, lengths: { remaining: () => 10 } }, 1000);
   return { standing, costs };
 }
 
-const round = { drafted: 3, committed: 4, draftMs: 6, roundMs: 100, fromIdle: true } as RoundRecord;
+const round = { drafted: 3, committed: 4, draftMs: 6, frames: 2, answeredRows: 5 } as RoundRecord;
 
 test('reading changes nothing, however long it is waited for', () => {
   const { standing, costs } = standingOf(session());
   costs.roundMs = 500;
   const first = standing.at(1000);
-  assert.deepEqual(first, { arrival: 7, waitedMs: 0, attainedMs: 0, remainingMs: 400, steady: false });
-  assert.deepEqual(standing.at(9000), { ...first, waitedMs: 8000 });
+  // A prompt in one chunk, and ten tokens in rounds of five rows.
+  const work = { attainedWorkMs: 0, remainingWorkMs: 5 + (10 * 7) / 2.5 };
+  assert.deepEqual(first, { arrival: 7, ageMs: 0, waitedMs: 0, ...work, remainingMs: 400, steady: false });
+  assert.deepEqual(standing.at(9000), { ...first, ageMs: 8000, waitedMs: 8000 });
   assert.equal(standing.remainingMs, 400);
 });
 
@@ -46,12 +50,14 @@ test('rounds say what one more takes; off the ring again there is a prefill to c
   const served = session();
   const { standing } = standingOf(served);
   served.status = 'decode';
-  standing.observe([round, { ...round, fromIdle: false }], 2000);
+  standing.observe([round, round], 2000);
   standing.refresh(9000);
-  const { attainedMs, remainingMs } = standing.at(9000);
-  assert.deepEqual([attainedMs, remainingMs, standing.rowsNext], [206, (10 * 56) / 4, 4]);
+  const { attainedWorkMs, remainingWorkMs, remainingMs } = standing.at(9000);
+  assert.deepEqual([attainedWorkMs, remainingWorkMs], [18, (10 * 6) / 4]);
+  assert.deepEqual([remainingMs, standing.rowsNext], [(10 * 56) / 4, 4]);
   served.leaveRing();
   standing.leaveRing(9000);
   assert.equal(standing.at(9100).waitedMs, 100);
+  assert.equal(standing.at(9100).remainingWorkMs, 5 + (10 * 6) / 4);
   assert.deepEqual([standing.remainingMs, standing.rowsNext], [200 + (10 * 56) / 4, 3]);
 });
