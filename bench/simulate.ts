@@ -109,7 +109,7 @@ export async function runSimulateBench(options: SimulateOptions): Promise<Simula
 
 export function simulateSections(reports: readonly SimulateReport[]): Section[] {
   return reports.map((report) => ({
-    key: plotName('simulated-load', report.costs.stages.length, Math.round(report.costs.t1Ms)),
+    key: plotName('simulate', report.costs.stages.length, Math.round(report.costs.t1Ms)),
     title: `Simulated: many users, ${report.costs.stages.length} workers each on a machine of its own, t1 = ${Math.round(report.costs.t1Ms)} ms`,
     body: simulateText(report, markdownTable),
     plots: simulatePlots(report),

@@ -36,6 +36,8 @@ test('foretoken under load', async (t) => {
       model,
       '--workers',
       origins.join(','),
+      '--max-sessions',
+      String(runningMax),
       '--max-queue',
       String(queuedMax),
       '--scheduling',
