@@ -93,6 +93,12 @@ export function createMetrics({ modelName, load, latencyTerms }: MetricsOptions)
     'Draft tokens accepted, by their index in the draft.',
     ['position'],
   );
+  const judgedAt = counter(
+    'judged_tokens_per_position_total',
+    null,
+    'Draft tokens that those before them in the draft let be judged, by drafter, index and verdict.',
+    ['drafter', 'position', 'verdict'],
+  );
   const preparedDrafts = counter(
     'prepared_drafts_total',
     null,
@@ -175,8 +181,11 @@ export function createMetrics({ modelName, load, latencyTerms }: MetricsOptions)
       drafts.add(1, { drafter });
       draftTokens.add(figures.drafted, { drafter });
       acceptedTokens.add(figures.accepted, { drafter });
-      for (let index = 0; index < figures.accepted; index++) {
-        acceptedAt.add(1, { position: String(Math.min(index, draftPositionsMax)) });
+      for (let index = 0; index < Math.min(figures.drafted, figures.accepted + 1); index++) {
+        const position = String(Math.min(index, draftPositionsMax));
+        const isAccepted = index < figures.accepted;
+        judgedAt.add(1, { drafter, position, verdict: isAccepted ? 'accepted' : 'rejected' });
+        if (isAccepted) acceptedAt.add(1, { position });
       }
     },
     recordCompletion(reason, usage, metrics) {

@@ -24,6 +24,8 @@ test('recordRound counts drafts, tokens and positions under both names', async (
     'vllm:spec_decode_num_accepted_tokens_total{model_name="m",drafter="ngram"} 3',
     'vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name="m",position="0"} 2',
     'vllm:spec_decode_num_accepted_tokens_per_pos_total{model_name="m",position="1"} 1',
+    'foretoken_judged_tokens_per_position_total{drafter="ngram",position="0",verdict="accepted"} 2',
+    'foretoken_judged_tokens_per_position_total{drafter="ngram",position="1",verdict="rejected"} 1',
   ]) {
     assert.ok(text.split('\n').includes(line), line);
   }
