@@ -2,7 +2,7 @@
  * From one worker to the next within a session: dials when the session is opened, not by the first row, and buffers
  * rows meanwhile. Errors from behind keep counting hops: what the next worker calls 0 is 1 here.
  */
-import type { ForwardStream } from './client.ts';
+import type { ForwardStream, ShardClient } from './client.ts';
 import { ShardError, toShardError } from './errors.ts';
 import type { ForwardMessage } from './forward-message.ts';
 import type { CloseMode } from './messages.ts';
@@ -35,6 +35,8 @@ export function openForwardRelay(options: {
   const { peers, session, open } = options;
   const [hop, ...route] = open.route;
   if (hop === undefined) throw new ShardError('bad_request', 'the route has no next hop');
+  const { origin } = hop;
+  const authorization = authorizationOf(hop);
   let stream: ForwardStream | null = null;
   let waiting: ForwardMessage[] = [];
   let closing: CloseMode | null = null;
@@ -48,26 +50,29 @@ export function openForwardRelay(options: {
     );
   }
 
-  const dialled = peers.dial(hop).then(
-    (client) => {
-      if (closing !== null) return;
-      stream = client.openForward(
-        session,
-        { ...open, route, remainingMs: options.remainingMs() },
-        {
-          onError: (error) => fail(error, 1 + Number(error.detail['hop'] ?? 0)),
-          onClose: () => fail(new ShardError('unreachable', `${hop.origin} ended the stream`), 1),
-        },
-        authorizationOf(hop),
-      );
-      for (const message of waiting) stream.send(message);
-      waiting = [];
-    },
-    (error) => fail(toShardError(error), 1),
-  );
+  function start(client: ShardClient): void {
+    if (closing !== null) return;
+    stream = client.openForward(
+      session,
+      { ...open, route, remainingMs: options.remainingMs() },
+      {
+        onError: (error) => fail(error, 1 + Number(error.detail['hop'] ?? 0)),
+        onClose: () => fail(new ShardError('unreachable', `${origin} ended the stream`), 1),
+      },
+      authorization,
+    );
+    for (const message of waiting) stream.send(message);
+    waiting = [];
+  }
+
+  /** Never rejects: whatever goes wrong is told as the hop's error. */
+  const dialled = peers
+    .dial(hop)
+    .then(start)
+    .catch((error) => fail(toShardError(error), 1));
 
   return {
-    origin: hop.origin,
+    origin,
     get closed() {
       return closed;
     },

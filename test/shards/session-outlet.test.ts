@@ -21,11 +21,14 @@ interface Way {
   makeRoom(): void;
 }
 
+const refusing = 'http://refusing';
+
 function start() {
   const ways = new Map<string, Way>();
   const events: string[] = [];
   const clientOf = (origin: string): Pick<ShardClient, 'openForward'> => ({
     openForward(_session, _open, handlers) {
+      if (origin === refusing) throw new ShardError('bad_request', 'no worker would take this');
       const room = Promise.withResolvers<void>();
       const way: Way = { handlers, sent: 0, closed: null, makeRoom: () => room.resolve() };
       ways.set(origin, way);
@@ -95,6 +98,15 @@ test('createSessionOutlet keeps a relay to the same worker that stands, and leav
   assert.deepEqual([second !== first, outlet.isLost], [true, false]);
   outlet.close('keep');
   assert.equal(second.closed, 'keep');
+});
+
+test('createSessionOutlet tells of a stream that cannot be opened, and goes on', async () => {
+  const { outlet, events, openTo } = start();
+  await openTo(refusing);
+  assert.deepEqual([outlet.isLost, events], [true, ['bad_request']]);
+  outlet.send(message, null);
+  await openTo('http://one');
+  assert.deepEqual([outlet.isLost, outlet.isBlocked], [false, false]);
 });
 
 test('createSessionOutlet drops what goes back where nobody listens', () => {
