@@ -89,7 +89,7 @@ function ordersTable(compared: readonly ComparedOrder[]): Table {
 }
 
 function ratio({ min, median: middle, max }: Spread): string {
-  return `${cell(middle, 2)} (${cell(min, 2)}-${cell(max, 2)})`;
+  return min === max ? cell(middle, 2) : `${cell(middle, 2)} (${cell(min, 2)}-${cell(max, 2)})`;
 }
 
 function seconds(ms: number): string {

@@ -11,10 +11,11 @@ import { type Publication, publish, type Section } from './publish.ts';
 import { simulateGoals } from './simulate-goals.ts';
 import { simulatePlots } from './simulate-plots.ts';
 import { simulateText } from './simulate-text.ts';
-import { traceNames } from './simulated-trace.ts';
+import { simulatedTrace, type TraceName, traceNames } from './simulated-trace.ts';
 import type { SimulatedLine, SimulationCase } from './simulation-case.ts';
 import type { NamedCosts } from './simulation-costs.ts';
 import { runCases } from './simulation-threads.ts';
+import { mean } from './statistics.ts';
 import { markdownTable, plainTable } from './table.ts';
 
 /** Of the machine that `bench load` is run on, which plays all parts. */
@@ -26,6 +27,9 @@ const placesCompared = [8, 16, 32, 64];
 const manyUsers = 64;
 /** As many as the longest waits need to show, and runs of seconds allow. */
 const requestsOf = { load: 250, mixed: 120 };
+
+/** For the mean of a trace. */
+const requestsCounted = 1000;
 
 export interface SimulateOptions extends Publication {
   readonly costs: NamedCosts;
@@ -89,7 +93,7 @@ export async function runSimulateBench(options: SimulateOptions): Promise<Simula
 
   const orderCases = traceNames.flatMap((trace) => {
     const most = places.findLast((line) => line.trace === trace && line.setup === `${sessionsMax} at work`);
-    const saturation = (most?.tokensPerSecond ?? Number.NaN) / (most?.meanAnswerTokens ?? Number.NaN);
+    const saturation = (most?.tokensPerSecond ?? Number.NaN) / meanOutputTokens(trace);
     return options.rateShares.flatMap((rateShare) =>
       orderCasesAt({ ...usual, trace }, rateShare, rateShare * saturation, options.seeds),
     );
@@ -118,6 +122,12 @@ export function simulateSections(reports: readonly SimulateReport[]): Section[] 
 
 function conditionsOf({ costs }: SimulateReport): string {
   return `${costs.stages.length} ${Math.round(costs.t1Ms)}`;
+}
+
+/** Of answers that are asked for; those that end within a window are the shorter ones. */
+function meanOutputTokens(name: TraceName): number {
+  const requests = simulatedTrace({ name, requests: requestsCounted, perSecond: 1, seed: 1 });
+  return mean(requests.map(({ outputTokens }) => outputTokens));
 }
 
 type Usual = Omit<SimulationCase, 'setup' | 'load'>;

@@ -6,7 +6,7 @@ import { type LoadLine, summariseLoad } from './load-summary.ts';
 import { randomAt } from './load-trace.ts';
 import { type SimulatedAnswer, type SimulatedCosts, simulateLoad } from './simulated-load.ts';
 import { simulatedTrace, type TraceName } from './simulated-trace.ts';
-import { mean, sum } from './statistics.ts';
+import { mean } from './statistics.ts';
 
 /** Requests that wait at most: more than any simulation asks for. */
 const queuedMax = 100_000;
@@ -38,7 +38,6 @@ export interface SimulatedLine extends LoadLine {
   /** Share of the time in which a stage had a pass, of all stages. */
   readonly stagesBusy: number;
   readonly meanFirstTokenMs: number;
-  readonly meanAnswerTokens: number;
 }
 
 export async function runCase(asked: SimulationCase): Promise<SimulatedLine> {
@@ -71,7 +70,6 @@ export async function runCase(asked: SimulationCase): Promise<SimulatedLine> {
     ),
     ...{ trace: asked.trace, seed, stagesBusy: mean(utilisation) },
     meanFirstTokenMs: mean(finished.map(({ firstTokenMs }) => firstTokenMs)),
-    meanAnswerTokens: sum(finished.map(({ commitsMs }) => commitsMs.length)) / finished.length,
   };
 }
 
