@@ -10,7 +10,7 @@ import { generate } from './support/generate.ts';
 import { type LosslessCase, predictionOf, samplingOf } from './support/lossless-cases.ts';
 import { losslessPrompts } from './support/lossless-prompts.ts';
 import { plainIds } from './support/plain-decoding.ts';
-import { makeTinyModel, startTinyCluster } from './support/tiny-cluster.ts';
+import { makeTinyModel, startTinyCluster, startTinyServing } from './support/tiny-cluster.ts';
 import { tinySpecialTokens } from './support/tiny-vocabulary.ts';
 
 const maxTokens = 60;
@@ -70,8 +70,9 @@ function everyCase(): Case[] {
 
 test('every drafter, length and way of rounds gives the ids of plain decoding under a grammar', async (t) => {
   const model = await makeTinyModel(t);
-  const { serving } = await startTinyCluster(t, model, { workers: 2, topology: 'chain', lm: true });
-  const promptIds = serving.tokenizer.encodeText(losslessPrompts[3]!);
+  const chain = await startTinyCluster(t, model, { workers: 2, topology: 'chain', lm: true });
+  const star = await startTinyServing(t, model, chain.workers, { workers: 2, topology: 'star', lm: true });
+  const promptIds = chain.serving.tokenizer.encodeText(losslessPrompts[3]!);
   let answers = 0;
   for (const [name, grammar] of Object.entries(grammars)) {
     const plain = new Map<string, number[]>();
@@ -79,7 +80,9 @@ test('every drafter, length and way of rounds gives the ids of plain decoding un
       const tail = { grammar, sampling: samplingOf({ sampling }), eosIds, ignoreEos: false };
       plain.set(sampling, await plainIds(model, promptIds, maxTokens, tail));
     }
-    for (const value of everyCase()) {
+    for (const [i, value] of everyCase().entries()) {
+      // 5 goes along with the number of values of no setting.
+      const serving = i % 5 < 2 ? star : chain.serving;
       const { sampling, drafter, draftLength, rounds, prediction } = value;
       const wanted = plain.get(sampling)!;
       const { ids } = await generate(serving, {
@@ -92,7 +95,7 @@ test('every drafter, length and way of rounds gives the ids of plain decoding un
       answers += 1;
     }
   }
-  const forced = serving.planner.countersBySource.get('grammar')!;
+  const forced = chain.serving.planner.countersBySource.get('grammar')!;
   assert.ok(forced.drafted > 0, 'no forced text was drafted');
   assert.ok(forced.accepted > 0.5 * forced.drafted, JSON.stringify(forced));
   t.diagnostic(`${answers} answers; ${forced.accepted} of ${forced.drafted} forced tokens accepted`);
