@@ -7,8 +7,11 @@ import type { Clock } from './clock.ts';
 export interface EngineTurns {
   /** Runs a job alone, before any pass that has not begun. Rejects with what the job throws. */
   take<T>(job: () => Promise<T>): Promise<T>;
-  /** Something may have become runnable. A pass begins after what has arrived together, so that it can go together. */
-  wake(): void;
+  /**
+   * Something may have become runnable. A pass begins after what has arrived together, so that it can go together; where
+   * nothing can have arrived with it (`alone`) it begins at once.
+   */
+  wake(alone?: boolean): void;
   /** How long the pass in flight has been running, ms; null between passes. */
   passAgeMs(): number | null;
   /** After this no pass begins; resolves when the one in flight has ended. Jobs still run. */
@@ -51,8 +54,10 @@ export function createEngineTurns(clock: Clock, nextPass: () => (() => Promise<v
         void run();
       });
     },
-    wake() {
-      if (woken || running) return;
+    wake(alone = false) {
+      if (running) return;
+      if (alone) return void run();
+      if (woken) return;
       woken = true;
       setImmediate(() => {
         woken = false;

@@ -39,6 +39,8 @@ export interface SessionHost {
   readonly counters: WorkerCounters;
   readonly clock: Clock;
   readonly log: Log;
+  /** Sessions open now. */
+  readonly sessionCount: () => number;
   /** The session has ended and its id is free. */
   readonly forget: (id: string) => void;
 }
@@ -184,7 +186,7 @@ export function createWorkerSession(id: string, host: SessionHost): WorkerSessio
     }
     counters.framesDropped += queue.push({ session: id, message, bytes, arrivedMs: clock.now() });
     if (queue.isFull(id)) upstream.pause();
-    turns.wake();
+    turns.wake(host.sessionCount() === 1);
   }
 
   function onFinish(channel: FrameChannel, error: ShardError | null): void {
