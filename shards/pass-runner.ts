@@ -16,7 +16,7 @@ import type { WorkerSession } from './worker-session.ts';
 export interface PassRunnerOptions {
   readonly engine: ShardEngine;
   readonly queue: PassQueue;
-  readonly limits: Pick<WorkerLimits, 'passSessionsMax'>;
+  readonly limits: Pick<WorkerLimits, 'passSessionsMax' | 'stagesAtOnceMax'>;
   readonly counters: WorkerCounters;
   readonly clock: Clock;
   readonly sessionOf: (id: string) => WorkerSession | undefined;
@@ -34,7 +34,7 @@ interface StartedPass {
 export function createPassRunner(options: PassRunnerOptions): () => (() => Promise<void>) | null {
   const { engine, queue, counters, clock, sessionOf } = options;
   const slots = Math.min(engine.slots, options.limits.passSessionsMax);
-  const share = createPassShare(clock.now());
+  const share = createPassShare(clock.now(), options.limits.stagesAtOnceMax);
   const mayRun = (id: string): boolean => sessionOf(id)?.mayRun === true;
 
   function take(): StartedPass[] {

@@ -18,6 +18,8 @@ export interface WorkerLimits {
   readonly prefillWaitMaxMs: number;
   /** Sessions whose rows share a pass; the engine may have fewer slots. 1 runs each alone. */
   readonly passSessionsMax: number;
+  /** Stages of a ring that can run at once: those on one machine share its cores. */
+  readonly stagesAtOnceMax: number;
   /** Rows of a pass that several sessions share. */
   readonly passRowsMax: number;
   /** A frame of more rows runs alone. */
@@ -47,6 +49,8 @@ export const workerLimits: WorkerLimits = {
   prefillWaitMaxMs: 500,
   /** As many as the graph has slots (src/models/pack.ts). */
   passSessionsMax: 8,
+  /** Each on a machine of its own, until told otherwise. */
+  stagesAtOnceMax: Number.POSITIVE_INFINITY,
   /** One prefill chunk: whoever comes during a pass waits for no more than that. */
   passRowsMax: 64,
   /** A usual draft. Of a longer frame company would save less than a quarter, and cost the company all of its time. */

@@ -100,7 +100,7 @@ export async function startWorkerNode(options: WorkerNodeOptions): Promise<Worke
       clusterKey: options.clusterKey,
       clock: systemClock,
       log,
-      limits: { passSessionsMax: batchSessions },
+      limits: { passSessionsMax: batchSessions, stagesAtOnceMax: shardsAtOnce(threads) },
     });
     const role = isTail(range, pack.dims) ? 'tail' : range.start === 0 ? 'first' : 'inner';
     const { minRows } = proof;
@@ -156,6 +156,12 @@ export function vocabularyFile({ metadata }: Pick<GgufFile, 'metadata'>): Uint8A
 export function engineThreads(asked: number, shards = 1): number {
   const share = Math.max(1, Math.floor(availableParallelism() / shards));
   return asked || Math.min(share, engineThreadsByCoresMax);
+}
+
+/** Shards that run at once where each has so many threads: one with fewer than it could use leaves the rest to others. */
+export function shardsAtOnce(threads: number, cores = availableParallelism()): number {
+  const alone = threads >= Math.min(cores, engineThreadsByCoresMax);
+  return alone ? Number.POSITIVE_INFINITY : Math.floor(cores / threads);
 }
 
 /** The start-up proof of a pack on this machine, out of the folder of the pack if it was made before. */

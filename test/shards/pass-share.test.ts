@@ -18,3 +18,11 @@ test('createPassShare takes the whole share where the ring waits for the stage, 
   for (let pass = 0; pass < 5; pass++) share.observe(400 + 20 * pass, 410 + 20 * pass);
   assert.equal(share.sessionsMax({ waiting: 2, open: 16, stages: 4 }), 1);
 });
+
+test('createPassShare makes as many blocks as stages that can work at once, of all that waits', () => {
+  const share = createPassShare(0, 2);
+  assert.equal(share.sessionsMax({ waiting: 2, open: 8, stages: 4 }), 4);
+  assert.equal(share.sessionsMax({ waiting: 1, open: 2, stages: 4 }), 1);
+  // As many as the ring has are no shortage.
+  assert.equal(share.sessionsMax({ waiting: 2, open: 8, stages: 2 }), 1);
+});
