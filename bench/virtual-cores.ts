@@ -5,6 +5,8 @@
 import type { VirtualTime } from './virtual-time.ts';
 
 export interface VirtualCores {
+  /** Jobs that run at full speed at once. */
+  readonly count: number;
   /** `done` is called when a core has worked so long for this job, ms. */
   run(workMs: number, done: () => void): void;
   /** Work that was done so far, ms. */
@@ -65,6 +67,7 @@ export function createVirtualCores(time: VirtualTime, cores: number): VirtualCor
   }
 
   return {
+    count: cores,
     run,
     get workedMs() {
       return workedMs;

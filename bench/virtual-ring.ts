@@ -61,7 +61,7 @@ export function createVirtualRing(options: VirtualRingOptions): VirtualRing {
   const stages = options.stages.map((cost) => ({
     cost,
     queue: createPassQueue(workerLimits),
-    share: createPassShare(time.now()),
+    share: createPassShare(time.now(), cores.count),
     running: false,
   }));
   const busyMs = stages.map(() => 0);
