@@ -40,8 +40,7 @@ const queuedMax = 10_000;
 
 const echoes = 15;
 /** Policies are compared where a queue forms, and lives as long as it takes: who is late counts, too. */
-const policyShare = 0.9;
-const policySessions = 8;
+const policyShare = 1.25;
 const policyGraceMs = 60_000;
 
 const spec = speculative('speculative', { drafter: 'auto', rounds: 'auto' });
@@ -56,6 +55,8 @@ export interface LoadBenchOptions extends ClusterModel, Publication {
   readonly windowMs: number;
   /** Of most users and of the policies, whose late answers are compared: a 99th percentile takes a hundred answers. */
   readonly longWindowMs: number;
+  /** Sessions at work where policies are compared: as many as a gateway takes. */
+  readonly sessionsMax: number;
   readonly dataPaths: readonly string[];
   readonly limit: PromptLimit;
   readonly localDrafter: string | null;
@@ -192,7 +193,7 @@ async function measureLoads(options: LoadBenchOptions, trace: Trace, t1Ms: numbe
     // Without delay rounds are short and little waits: the order tells less.
     if (t1Ms === 0) return;
     for (const scheduling of schedulingPolicies) {
-      const gatewayLoad = { scheduling, sessionsMax: policySessions };
+      const gatewayLoad = { scheduling, sessionsMax: options.sessionsMax };
       const load = { perSecond: policyShare * saturation };
       await measure(spec, load, scheduling, { gatewayLoad, long: true, graceMs: policyGraceMs });
     }

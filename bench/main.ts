@@ -148,9 +148,9 @@ withSharedFlags(program.command('load'))
       flags.longSeconds === undefined ? (quick ? 1 : 3) * windowMs : 1000 * flags.longSeconds;
     const rateShares = flags.rates ?? (quick ? [0.5, 1] : [0.25, 0.5, 0.75, 0.9, 1.1]);
     const windows = { windowMs, longWindowMs };
-    failOn(
-      await runLoadBench({ ...(await openShared(flags)), t1Ms, workers, users, rateShares, ...windows }),
-    );
+    const { sessionsMax } = loadConfig({}, {});
+    const load = { t1Ms, workers, users, rateShares, sessionsMax, ...windows };
+    failOn(await runLoadBench({ ...(await openShared(flags)), ...load }));
   });
 
 program
