@@ -72,7 +72,7 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
   }
 
   /** Is a model's own draft, as sure as it is of it, still better than the copy? */
-  function isBetter(written: Draft, { policy, suffixMsPerToken }: DraftPlan): boolean {
+  function isBetter(written: Draft, { policy, suffixMsPerToken, behindTokens }: DraftPlan): boolean {
     if (written.ids.length === 0) return false;
     if (policy.drafter !== 'auto' || written.confidence === null) return true;
     let reach = 1;
@@ -81,7 +81,8 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       reach *= chance;
       tokens += reach;
     }
-    return experience.roundMs(written.ids.length + 1) / tokens <= suffixMsPerToken;
+    if (behindTokens === null) return experience.roundMs(written.ids.length + 1) / tokens <= suffixMsPerToken;
+    return experience.roundMs(1) / (tokens + reach * behindTokens) <= suffixMsPerToken;
   }
 
   function settle(plan: DraftPlan, written: Draft | undefined): Draft {

@@ -31,9 +31,11 @@ const confidentHandicap = 1.3;
 const confidentLengthMax = 16;
 
 /**
- * Where frames flow behind one another a draft goes on while the chance that all of it is right is above this: a row
- * costs a few ms of passes, and a right one saves its share of a round trip.
+ * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row: some ms
+ * of passes against its share of a round trip. Between fast links it goes on to the upper bound all the same, since
+ * rows fill pauses there; slower ones make rows cheap, but no guess is worth a frame that is hardly ever right.
  */
+const flowingReachMin = 0.02;
 const pipelinedReachMin = 0.1;
 
 /** Beside rows that slow others down the chance has to be worth them; a token that is nearly sure always goes. */
@@ -62,6 +64,8 @@ export interface DraftPlan {
   readonly suffixLength: number;
   /** Expected time per token with the suffix draft, ms; Infinity where the two are not compared again. */
   readonly suffixMsPerToken: number;
+  /** Where frames flow: tokens expected behind what a model writes first, if all of that is right. Null: nothing follows. */
+  readonly behindTokens: number | null;
   /** What a model is asked for; null asks none. */
   readonly asked: ModelAsked | null;
 }
@@ -107,7 +111,9 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   /** Below which chance a row behind others under way costs everybody more than the share of a token that it is worth. */
   function reachWorth({ rowLoadMs = 0 }: LoadedRequest, run: number): number {
     const msPerToken = experience.roundMs(1) / run;
-    return Math.min(loadedReachMax, Math.max(pipelinedReachMin, rowLoadMs / msPerToken));
+    const rowMs = experience.roundMs(2) - experience.roundMs(1);
+    const own = Math.min(pipelinedReachMin, Math.max(flowingReachMin, rowMs / msPerToken));
+    return Math.min(loadedReachMax, Math.max(own, rowLoadMs / msPerToken));
   }
 
   /** The length that the policy fixes or the controller picks, and its price. */
@@ -131,7 +137,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const session = experience.of(request.sequence);
     const offers = pipelinedOffers(request, session, policy);
     const nothing = { suffix: emptyDraft, copies: [], suffixLength: 0, suffixMsPerToken: Infinity };
-    return { request, policy, session, ...nothing, asked: cheapestOf(offers) };
+    return { request, policy, session, ...nothing, behindTokens: null, asked: cheapestOf(offers) };
   }
 
   /** Frames flow: what counts is how many tokens come through before the first wrong one. */
@@ -148,14 +154,17 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const reachMin = reachWorth(request, run);
     let length = 0;
     while (length < suffix.ids.length && reachOf(chances, length + 1) >= reachMin) length += 1;
-    const flowing = { suffix, copies, suffixLength: length, suffixMsPerToken: Infinity };
-    const plan = { request, policy, session, ...flowing, asked: null };
+    const suffixMsPerToken = experience.roundMs(1) / run;
+    const flowing = { suffix, copies, suffixLength: length, suffixMsPerToken };
+    const plan = { request, policy, session, ...flowing, behindTokens: null, asked: null };
     const offer = cheapestOf(pipelinedOffers(request, session, policy));
     if (offer === null) return plan;
-    const copyMs = experience.roundMs(1) / run;
-    const asks =
-      policy.drafter !== 'auto' || offer.msPerToken < copyMs || offer.known.idleRounds >= retryRounds;
-    return asks ? { ...plan, asked: offer } : plan;
+    const { known } = offer;
+    const handicap = known.confident ? confidentHandicap : 1;
+    const promises = offer.msPerToken < suffixMsPerToken * handicap;
+    if (policy.drafter === 'auto' && !promises && known.idleRounds < retryRounds) return plan;
+    const behindTokens = runOf(known.acceptance.chances(0), comparedTokens - offer.length);
+    return { ...plan, behindTokens, asked: offer };
   }
 
   function pipelinedOffers(
@@ -189,7 +198,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
     const copy = priced.reduce((best, other) => (other.msPerToken < best.msPerToken ? other : best));
     const { suffix } = copy;
     const suffixPlan = { suffix, copies, suffixLength: copy.length, suffixMsPerToken: copy.msPerToken };
-    const plan = { request, policy, session, ...suffixPlan, asked: null };
+    const plan = { request, policy, session, ...suffixPlan, behindTokens: null, asked: null };
     const offers = models
       .filter(({ name }) => policy.drafter === 'auto' || policy.drafter === name)
       .map((model) => modelOffer(model, request, session, policy));

@@ -6,7 +6,8 @@
  * usual ones, so that neither a drift nor a jump of the links is mistaken for a cost of rows.
  */
 
-const levelDecay = 0.9;
+/** Of points that come many a second. */
+const usualLevelDecay = 0.9;
 const slopeDecay = 0.98;
 
 /** Weight of the prior slope, as a sum of squared deviations in x: four points two rows apart outweigh it. */
@@ -30,8 +31,11 @@ export interface LineFit {
   at(x: number): number;
 }
 
-/** `level` and `slope` are believed until there are points. */
-export function createLineFit(prior: { readonly level: number; readonly slope: number }): LineFit {
+/** `level` and `slope` are believed until there are points; `levelDecay`: what a point weighs when the next one comes. */
+export function createLineFit(
+  prior: { readonly level: number; readonly slope: number },
+  { levelDecay = usualLevelDecay }: { readonly levelDecay?: number } = {},
+): LineFit {
   let points = 0;
   let weight = 0;
   let meanX = 0;

@@ -24,6 +24,8 @@ const stagePrior = { level: 3, slope: 1 };
 const draftPrior = { level: 5, slope: 1.5 };
 /** Believed of the time to the first token: a round, and per row what flows through the slowest stage. */
 const prefillPrior = { level: 120, slope: 1 };
+/** Prompts come seconds apart: their level follows the last three, or it would tell of the load of half a minute ago. */
+const prefillLevelDecay = 0.7;
 /** Weight of what was known when a new time in links comes in: links drift within seconds. */
 const linkDecay = 0.8;
 /** Weight of earlier evidence of what others' rows cost: it holds for the load of the last hundred rounds. */
@@ -106,7 +108,7 @@ export function createLatencyModel(): LatencyModel {
   const promptLoad = { covariance: 0, spread: 0 };
   /** By drafter, of which there are a handful. */
   const drafts = new Map<string, LineFit>();
-  const prefill = createLineFit(prefillPrior);
+  const prefill = createLineFit(prefillPrior, { levelDecay: prefillLevelDecay });
 
   const sumOf = (of: (fit: LineFit) => number): number => stageFits.reduce((sum, fit) => sum + of(fit), 0);
   const linksMs = (): number => links ?? 0;

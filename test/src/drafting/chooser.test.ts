@@ -222,40 +222,48 @@ test('createDraftPlanner opens a sequence only at the sources that its policy ma
   assert.deepEqual(opened, []);
 });
 
-test('createDraftPlanner lets a head that knows its confidence end its drafts, and leaves it where it is unsure', async () => {
-  const asked: (number | undefined)[] = [];
-  let chances = [0.9, 0.9, 0.9, 0.9];
-  const head: Drafter = {
-    ...createNoneDrafter(),
-    name: 'head',
-    draft: async (requests) =>
-      requests.map(({ reachMin }) => {
-        asked.push(reachMin);
-        const confidence = Float32Array.from(chances);
-        return { ...emptyDraft, ids: Uint32Array.of(50, 51, 52, 53), confidence, source: 'head', draftMs: 5 };
-      }),
-  };
-  const planner = createDraftPlanner({
-    none: createNoneDrafter(),
-    ngram: createSuffixDrafter({ now: () => 0 }),
-    models: [head],
-    onFailure: (_source, error) => assert.fail(error as Error),
+for (const pipelined of [false, true]) {
+  test(`createDraftPlanner lets a head that knows its confidence end its drafts, and leaves it where it is unsure: ${pipelined ? 'frames that flow' : 'rounds'}`, async () => {
+    const asked: (number | undefined)[] = [];
+    let chances = [0.9, 0.9, 0.9, 0.9];
+    const head: Drafter = {
+      ...createNoneDrafter(),
+      name: 'head',
+      draft: async (requests) =>
+        requests.map(({ reachMin }) => {
+          asked.push(reachMin);
+          const confidence = Float32Array.from(chances);
+          return {
+            ...emptyDraft,
+            ids: Uint32Array.of(50, 51, 52, 53),
+            confidence,
+            source: 'head',
+            draftMs: 5,
+          };
+        }),
+    };
+    const planner = createDraftPlanner({
+      none: createNoneDrafter(),
+      ngram: createSuffixDrafter({ now: () => 0 }),
+      models: [head],
+      onFailure: (_source, error) => assert.fail(error as Error),
+    });
+    const tokens = [1, 2, 3, 4, 1, 2, 3, 4, 1];
+    const sequence = { ...sequenceOf('h'), tokens, promptLength: tokens.length };
+    const draftOnce = async (): Promise<string> => {
+      const [draft] = await planner.draft([{ sequence, draftTokensMax: 50, pipelined }], signal);
+      const right = draft!.source === 'head';
+      const ids = right ? Uint32Array.of(...draft!.ids, 9) : Uint32Array.of(9);
+      const kind = right ? ('bonus' as const) : ('recovered' as const);
+      const verdict = { accepted: ids.length - 1, ids, kind, finished: false };
+      planner.observe(sequence, { draft: draft!, verdict, roundMs: 100 + 4 * draft!.ids.length });
+      return draft!.source;
+    };
+    for (let round = 0; round < 40; round++) await draftOnce();
+    assert.equal(await draftOnce(), 'head');
+    assert.ok(asked.at(-1)! > 0.01 && asked.at(-1)! < 0.5, `${asked.at(-1)}`);
+    chances = [0.02, 0.02, 0.02, 0.02];
+    assert.notEqual(await draftOnce(), 'head');
+    await planner.dispose();
   });
-  const tokens = [1, 2, 3, 4, 1, 2, 3, 4, 1];
-  const sequence = { ...sequenceOf('h'), tokens, promptLength: tokens.length };
-  const draftOnce = async (): Promise<string> => {
-    const [draft] = await planner.draft([{ sequence, draftTokensMax: 50 }], signal);
-    const right = draft!.source === 'head';
-    const ids = right ? Uint32Array.of(...draft!.ids, 9) : Uint32Array.of(9);
-    const kind = right ? ('bonus' as const) : ('recovered' as const);
-    const verdict = { accepted: ids.length - 1, ids, kind, finished: false };
-    planner.observe(sequence, { draft: draft!, verdict, roundMs: 100 + 4 * draft!.ids.length });
-    return draft!.source;
-  };
-  for (let round = 0; round < 40; round++) await draftOnce();
-  assert.equal(await draftOnce(), 'head');
-  assert.ok(asked.at(-1)! > 0.01 && asked.at(-1)! < 0.5, `${asked.at(-1)}`);
-  chances = [0.02, 0.02, 0.02, 0.02];
-  assert.notEqual(await draftOnce(), 'head');
-  await planner.dispose();
-});
+}

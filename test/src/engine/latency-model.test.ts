@@ -78,3 +78,12 @@ test('times of drafts are kept by drafter, and the time to the first token by ro
   near(model.draftMs(draftOf('ngram', 4, 0)), 0.1, 0.2, 'a copy');
   near(model.prefillMs(300, idleRing), 500, 10, 'a prompt');
 });
+
+test('after a crowd has left, the time to the first token is foretold as of a quiet ring within five prompts', () => {
+  const model = createLatencyModel();
+  const quietMs = (rows: number): number => 120 + 2 * rows;
+  for (let i = 0; i < 40; i++)
+    model.observePrefill(20 + 10 * (i % 10), idleRing, 600 + quietMs(20 + 10 * (i % 10)));
+  for (let i = 0; i < 5; i++) model.observePrefill(40 + 20 * i, idleRing, quietMs(40 + 20 * i));
+  near(model.prefillMs(60, idleRing), quietMs(60), 120, 'ms to the first token');
+});
