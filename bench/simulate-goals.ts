@@ -10,7 +10,7 @@ const judgedShare = 1;
 
 export function simulateGoals(report: Omit<SimulateReport, 'goals'>): Goal[] {
   const { costs, users, orders } = report;
-  if (costs.stages.length !== goalWorkers || Math.round(costs.t1Ms) !== goalT1Ms) return [];
+  if (costs.stages.length !== goalWorkers || costs.nominalT1Ms !== goalT1Ms) return [];
   const laps = compareOrders(orders).filter(
     ({ order, rateShare }) => order === 'laps' && rateShare === judgedShare,
   );

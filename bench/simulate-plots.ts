@@ -15,7 +15,7 @@ export function simulatePlots({
   sharedCores,
   orders,
 }: SimulateReport): Plot[] {
-  const [workers, t1Ms] = [costs.stages.length, Math.round(costs.t1Ms)];
+  const [workers, t1Ms] = [costs.stages.length, costs.nominalT1Ms];
   const where = `simulated, ${workers} workers, t1 ${t1Ms} ms`;
   const plots: Plot[] = [];
   const draw = (name: string, title: string, x: string, y: string, series: readonly Series[]): void => {

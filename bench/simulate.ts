@@ -113,15 +113,15 @@ export async function runSimulateBench(options: SimulateOptions): Promise<Simula
 
 export function simulateSections(reports: readonly SimulateReport[]): Section[] {
   return reports.map((report) => ({
-    key: plotName('simulate', report.costs.stages.length, Math.round(report.costs.t1Ms)),
-    title: `Simulated: many users, ${report.costs.stages.length} workers each on a machine of its own, t1 = ${Math.round(report.costs.t1Ms)} ms`,
+    key: plotName('simulate', report.costs.stages.length, report.costs.nominalT1Ms),
+    title: `Simulated: many users, ${report.costs.stages.length} workers each on a machine of its own, t1 = ${report.costs.nominalT1Ms} ms`,
     body: simulateText(report, markdownTable),
     plots: simulatePlots(report),
   }));
 }
 
 function conditionsOf({ costs }: SimulateReport): string {
-  return `${costs.stages.length} ${Math.round(costs.t1Ms)}`;
+  return `${costs.stages.length} ${costs.nominalT1Ms}`;
 }
 
 /** Of answers that are asked for; those that end within a window are the shorter ones. */

@@ -22,12 +22,15 @@ const hopMs = 0.7;
 export interface NamedCosts extends SimulatedCosts {
   /** Where they are from. */
   readonly name: string;
+  /** Delay that links are set to; they take a little more (`t1Ms`). */
+  readonly nominalT1Ms: number;
 }
 
 export function knownCosts(processor: KnownProcessor, workers: number, t1Ms: number): NamedCosts {
   const { name, fixedMs, perRowMs } = knownPasses[processor];
   const stage = { fixedMs: fixedMs / workers, perRowMs: perRowMs / workers };
-  return { name, stages: Array.from({ length: workers }, () => stage), t1Ms, hopMs, draftTokenMs };
+  const stages = Array.from({ length: workers }, () => stage);
+  return { name, stages, nominalT1Ms: t1Ms, t1Ms, hopMs, draftTokenMs };
 }
 
 /** `t1Ms`: as measured without the workers' own part of a hop. */
@@ -46,8 +49,8 @@ export async function costsOfReport(path: string): Promise<NamedCosts> {
   const slowest = loads.toSorted((a, b) => b.t1Ms - a.t1Ms).find(({ costs }) => costs !== undefined);
   if (slowest?.costs === undefined)
     throw new Error(`${path} holds no fitted costs; give a file that 'bench load --json' has written.`);
-  const { environment, costs } = slowest;
-  return { ...costs, name: `fitted on ${environment.cpu}, ${environment.date.slice(0, 10)}` };
+  const { environment, costs, t1Ms: nominalT1Ms } = slowest;
+  return { ...costs, nominalT1Ms, name: `fitted on ${environment.cpu}, ${environment.date.slice(0, 10)}` };
 }
 
 export function describeCosts({ name, stages, t1Ms, hopMs, draftTokenMs: tokenMs }: NamedCosts): string {

@@ -69,14 +69,15 @@ test('costs are those that a load report has fitted; a file without them is refu
   const folder = await mkdtemp(join(tmpdir(), 'costs-'));
   t.after(() => rm(folder, { recursive: true }));
   const path = join(folder, 'load.json');
-  const costs = fittedCosts(createLatencyModel(), 15);
+  const costs = fittedCosts(createLatencyModel(), 15.6);
   const environment = { cpu: 'a processor', date: '2026-11-28T00:00:00Z' };
   const write = (reports: unknown) => writeFile(path, JSON.stringify({ claim: 'load', reports }));
   await write([
     { t1Ms: 0, costs: { ...costs, t1Ms: 0 }, environment },
     { t1Ms: 15, costs, environment },
   ]);
-  assert.deepEqual(await costsOfReport(path), { ...costs, name: 'fitted on a processor, 2026-11-28' });
+  const name = 'fitted on a processor, 2026-11-28';
+  assert.deepEqual(await costsOfReport(path), { ...costs, nominalT1Ms: 15, name });
   await write([{ t1Ms: 15, environment }]);
   await assert.rejects(costsOfReport(path), /no fitted costs/);
 });
