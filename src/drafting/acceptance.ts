@@ -1,14 +1,18 @@
 /**
  * How likely a draft token is to be accepted, given that those before it were: one chance per match-length bucket and
  * draft position. Copies of earlier answers have buckets of their own: with the same match they are right half as often,
- * since another text that used these words goes on with its own matter. A single alpha per source is the wrong model: positions rise steeply (.34 .62 .75 .88 .87 .94 …,
- * suffix drafts on HumanEval) and a geometric fit would stop at one or two tokens.
+ * since another text that used these words goes on with its own matter. A single alpha per source is the wrong model:
+ * positions rise steeply (.34 .62 .75 .88 .87 .94 …, suffix drafts on HumanEval) and a geometric fit would stop at one or
+ * two tokens.
  * Estimates are decayed counts with a small prior. A session's prior is what all sessions of the source saw; theirs is
  * the table below, measured with the default model on 120 prompts.
  */
 import { draftTokensLimit } from './drafter.ts';
 
-/** Smallest match length of each bucket, once for the text itself and once for earlier answers; 0 is for drafts without a match, and for copies that go on behind a change. */
+/**
+ * Smallest match length of each bucket, once for the text itself and once for earlier answers; 0 is for drafts without a
+ * match, and for copies that go on behind a change.
+ */
 const bucketStarts = [0, 1, 2, 3, 4, 5, 7, 10] as const;
 
 /** Matches from here on are long: nearly always right, worth drafts beyond the usual length. */

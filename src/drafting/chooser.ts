@@ -81,8 +81,8 @@ export function createDraftPlanner({ none, ngram, models, onFailure }: DraftPlan
       reach *= chance;
       tokens += reach;
     }
-    if (behindTokens === null) return experience.roundMs(written.ids.length + 1) / tokens <= suffixMsPerToken;
-    return experience.roundMs(1) / (tokens + reach * behindTokens) <= suffixMsPerToken;
+    const rows = behindTokens === null ? written.ids.length + 1 : 1;
+    return experience.roundMs(rows) / (tokens + reach * (behindTokens ?? 0)) <= suffixMsPerToken;
   }
 
   function settle(plan: DraftPlan, written: Draft | undefined): Draft {

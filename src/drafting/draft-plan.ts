@@ -32,11 +32,12 @@ const confidentLengthMax = 16;
 
 /**
  * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row: some ms
- * of passes against its share of a round trip. Between fast links it goes on to the upper bound all the same, since
- * rows fill pauses there; slower ones make rows cheap, but no guess is worth a frame that is hardly ever right.
+ * of passes against its share of a round trip. That threshold has bounds. Between fast links rows are dear, but fill
+ * pauses, so a draft ends no earlier than at the upper one; between slow links they are cheap, but below the lower one
+ * hardly any is right.
  */
 const flowingReachMin = 0.02;
-const pipelinedReachMin = 0.1;
+const flowingReachMax = 0.1;
 
 /** Beside rows that slow others down the chance has to be worth them; a token that is nearly sure always goes. */
 const loadedReachMax = 0.9;
@@ -112,7 +113,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   function reachWorth({ rowLoadMs = 0 }: LoadedRequest, run: number): number {
     const msPerToken = experience.roundMs(1) / run;
     const rowMs = experience.roundMs(2) - experience.roundMs(1);
-    const own = Math.min(pipelinedReachMin, Math.max(flowingReachMin, rowMs / msPerToken));
+    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, rowMs / msPerToken));
     return Math.min(loadedReachMax, Math.max(own, rowLoadMs / msPerToken));
   }
 
@@ -267,7 +268,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
       if (policy.draftLength !== 'auto') {
         return { ...best, draftTokensMax: Math.min(policy.draftLength, draftTokensMax), reachMin: 0 };
       }
-      const reachMin = mayFlow(request) ? pipelinedReachMin : best.reachMin;
+      const reachMin = mayFlow(request) ? flowingReachMax : best.reachMin;
       return { model: best.model, draftTokensMax, reachMin };
     },
   };

@@ -1,8 +1,9 @@
 /**
  * Where one session stands in the order of those that want the ring: what it has had of it, and what it is likely to
  * need still, L * (gamma * td + tv) / (gamma * A + 1) (semi-clairvoyant scheduling, LAPS-SD, arXiv 2505.17074), with the
- * prefill that is to come; as time, and as work of the slowest stage, which is what others wait for. Each verdict makes the estimate anew; of a session that waits the loop does, since what the
- * ring costs and how long answers become is learned meanwhile. Reading it changes nothing.
+ * prefill that is to come; as time, and as work of the slowest stage, which is what others wait for. Each verdict makes
+ * the estimate anew; of a session that waits the loop does, since what the ring costs and how long answers become is
+ * learned meanwhile. Reading it changes nothing.
  */
 import { AcceptanceTrend } from './acceptance-trend.ts';
 import { idleRing, type LatencyModel } from './latency-model.ts';
@@ -106,9 +107,10 @@ export class SessionStanding {
     const tokens = lengths.remaining(session.owner, session.outputLength, session.request.maxTokens);
     const committed = trend.rounds === 0 ? committedExpected : trend.committedMean;
     const roundMs = trend.draftMsMean + latency.roundMs(this.rowsOfRound, idleRing);
-    const prefillMs = session.status === 'waiting' ? latency.prefillMs(session.promptLength, idleRing) : 0;
-    this.remaining = prefillMs + (tokens * roundMs) / committed;
+    // One that went off the ring has its answer so far to prefill, too.
     const promptRows = session.status === 'waiting' ? session.tokens.length : 0;
+    const prefillMs = promptRows > 0 ? latency.prefillMs(promptRows, idleRing) : 0;
+    this.remaining = prefillMs + (tokens * roundMs) / committed;
     const prefillWorkMs = this.workMs(promptRows, Math.ceil(promptRows / prefillChunkRows));
     this.remainingWorkMs = prefillWorkMs + (tokens / committed) * this.workMs(this.rowsOfRound, 1);
     this.estimatedMs = nowMs;

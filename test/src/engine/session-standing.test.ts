@@ -61,3 +61,14 @@ test('rounds say what one more takes; off the ring again there is a prefill to c
   assert.equal(standing.at(9100).remainingWorkMs, 5 + (10 * 6) / 4);
   assert.deepEqual([standing.remainingMs, standing.rowsNext], [200 + (10 * 56) / 4, 3]);
 });
+
+test('off the ring again its answer so far is to be prefilled, too', () => {
+  const served = session();
+  const latency = { roundMs: () => 50, prefillMs: (rows: number) => 100 * rows, stage: () => stage };
+  const standing = new SessionStanding(served, 7, { latency, lengths: { remaining: () => 10 } }, 1000);
+  assert.equal(standing.remainingMs, 300 + (10 * 50) / 2.5);
+  served.tokens.push(4, 5);
+  served.leaveRing();
+  standing.leaveRing(2000);
+  assert.equal(standing.remainingMs, 500 + (10 * 50) / 2.5);
+});
