@@ -29,6 +29,8 @@ const usage = `Trains a draft head for a model and puts it where the gateway fin
   --tokens N       answer tokens to synthesise (default 1000000: about two hours of two cores for 135 M parameters)
   --text FOLDER    an earlier --work whose text is trained on as well; may be given several times
   --from HEAD.json a finished head of this model that goes on learning (default: begin with layers of the target)
+  --functions DIR  Python code whose documented functions are asked for, your own for instance; several times
+                   (default: Python's standard library)
   --shares LIST    of the kinds of requests (default: function=0.18,code=0.22,math=0.3,general=0.3)
   --passes N       passes over the text, fractions too (default 2)
   --processes N    that train side by side and average their weights (default 1; on a CPU one for each core is faster)
@@ -54,6 +56,7 @@ const { values } = parseArgs({
     text: { type: 'string', multiple: true, default: [] },
     from: { type: 'string' },
     tokens: { type: 'string', default: '1000000' },
+    functions: { type: 'string', multiple: true, default: [] },
     shares: { type: 'string' },
     passes: { type: 'string', default: '2' },
     processes: { type: 'string', default: '1' },
@@ -124,8 +127,10 @@ async function writeInputs(work: string, modelPath: string, seedCount: number): 
   const template = createChatTemplate(file.metadata, tokenizer);
   const chat = chatFormat((text) => template.render([{ role: 'user', content: text }]), tokenizer);
   const seeds: string[] = [];
-  const shares = values.shares === undefined ? [] : [values.shares];
-  const prompts = [join(trainingDirectory, 'prompts.py'), String(seedCount), values.seed, ...shares];
+  const shares = values.shares === undefined ? [] : ['--shares', values.shares];
+  const functions = values.functions.flatMap((folder) => ['--functions', folder]);
+  const script = join(trainingDirectory, 'prompts.py');
+  const prompts = [script, String(seedCount), values.seed, ...shares, ...functions];
   await python(prompts, (line) => {
     const { kind, text, complete } = JSON.parse(line) as { kind: string; text: string; complete: boolean };
     seeds.push(JSON.stringify({ kind, complete, ids: text === '' ? [] : tokenizer.encodeText(text) }));

@@ -2,10 +2,13 @@
 
 from itertools import islice
 
+import numpy as np
 import torch
 
 BATCH_TOKENS = 800
 SCORED_ROWS = 8192
+# What the target thinks of the user's text costs nothing more to learn, but drafts are of answers.
+TURN_WEIGHT = 0.4
 
 
 def token_weights(sequences, vocab):
@@ -42,7 +45,7 @@ def in_groups(items, size):
 
 
 def collate(batch, static, hidden, features):
-    """Padded tensors of a batch, and the token ids whose rows are scored. Row s of the labels speaks of the token after s."""
+    """Padded tensors of a batch, and the token ids whose rows are scored. Labels at s speak of the token after s; answers weigh 1."""
     width = max(len(s.ids) for s in batch)
     top = batch[0].top_ids.shape[1]
     ids = torch.zeros(len(batch), width, dtype=torch.long)
@@ -55,6 +58,8 @@ def collate(batch, static, hidden, features):
         ids[row, :n] = torch.from_numpy(s.ids)
         top_ids[row, :n] = torch.from_numpy(s.top_ids).long()
         top_logprobs[row, :n] = torch.from_numpy(s.top_logprobs).float()
+        labelled = np.isfinite(s.top_logprobs[: s.answer_start - 1, 0])
+        weights[row, : s.answer_start - 1] = TURN_WEIGHT * torch.from_numpy(labelled)
         weights[row, s.answer_start - 1 : n - 1] = 1
         if states is not None:
             states[row, :n] = torch.from_numpy(s.features)

@@ -1,13 +1,13 @@
 """Seeds for self-synthesis: openers of user turns, which the target itself goes on writing, and whole requests made from signature and
-docstring of functions of the Python standard library (PSF licence). No benchmark's text is among them.
+docstring of functions of the Python standard library (PSF licence) or of the folders that are given. No benchmark's text is among them.
 
-    python prompts.py COUNT SEED [KIND=SHARE,...]        one JSON object a line: {"kind", "text", "complete"}
+    python prompts.py COUNT SEED [--shares KIND=SHARE,...] [--functions FOLDER ...]    JSON a line: {"kind", "text", "complete"}
 """
 
+import argparse
 import ast
 import json
 import random
-import sys
 import sysconfig
 import textwrap
 from pathlib import Path
@@ -54,12 +54,11 @@ SHARES = {"function": 0.18, "code": 0.22, "math": 0.30, "general": 0.30}
 FUNCTION_CHARS = (60, 700)
 
 
-def library_functions():
-    """Signature and docstring of every documented function of the standard library that has a body."""
+def documented_functions(folder):
+    """Signature and docstring of every documented function under a folder that has a body."""
     found = set()
-    library = Path(sysconfig.get_paths()["stdlib"])
-    for path in library.rglob("*.py"):
-        if {"site-packages", "test", "tests", "idlelib"} & set(path.relative_to(library).parts):
+    for path in folder.rglob("*.py"):
+        if {"site-packages", "test", "tests", "idlelib"} & set(path.relative_to(folder).parts):
             continue
         try:
             source = path.read_text("utf8")
@@ -72,7 +71,7 @@ def library_functions():
                 code = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.body[0].end_lineno])) + "\n"
                 if FUNCTION_CHARS[0] < len(code) < FUNCTION_CHARS[1]:
                     found.add(code)
-    return sorted(found)
+    return found
 
 
 def parse_shares(text):
@@ -83,10 +82,12 @@ def parse_shares(text):
     return shares
 
 
-def seeds(count, seed, shares):
-    """Yields {"kind", "text", "complete"}; the same for the same arguments and Python version."""
+def seeds(count, seed, shares, folders):
+    """Yields {"kind", "text", "complete"}; the same for the same arguments, folders and Python version."""
     random_source = random.Random(seed)
-    functions = library_functions()
+    functions = sorted(set().union(*(documented_functions(folder) for folder in folders)))
+    if not functions and shares.get("function"):
+        raise SystemExit(f"no documented Python function in {', '.join(map(str, folders))}; give other --functions")
     random_source.shuffle(functions)
     kinds, weights = list(shares), list(shares.values())
     for index in range(count):
@@ -103,6 +104,12 @@ def seeds(count, seed, shares):
 
 
 if __name__ == "__main__":
-    given = parse_shares(sys.argv[3]) if len(sys.argv) > 3 else SHARES
-    for seed_line in seeds(int(sys.argv[1]), int(sys.argv[2]), given):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--shares", type=parse_shares, default=SHARES)
+    parser.add_argument("--functions", type=Path, action="append", help="folder of Python code; default: the standard library")
+    args = parser.parse_args()
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for seed_line in seeds(args.count, args.seed, args.shares, args.functions or [library]):
         print(json.dumps(seed_line))

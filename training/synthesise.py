@@ -4,8 +4,8 @@
 
 A wave of `batch` sequences advances in lock step behind the shared start of the chat. User turns are sampled (T = 1, top 40); answers are
 greedy for 60 % and sampled at T = 0.6 for the rest. Turns without an end are dropped, answers are cut where they begin to loop.
-Reads DIRECTORY/chat.json and seeds.jsonl (made by scripts/train-head.ts); writes text/wave-NNNN.npz and, since the answer's probabilities
-are at hand here, labels/wave-NNNN.npz. A wave is a function of seed and number, so a run that was stopped goes on with the next missing
+Reads DIRECTORY/chat.json and seeds.jsonl (made by scripts/train-head.ts); writes text/wave-NNNN.npz and, since the probabilities are at
+hand here, labels/wave-NNNN.npz. A wave is a function of seed and number, so a run that was stopped goes on with the next missing
 one. Idea: Magpie, arXiv 2406.08464.
 """
 
@@ -99,7 +99,7 @@ class Writer:
 def write_wave(target, chat, seeds, random_source, generator):
     writers = [Writer(seed, chat, random_source) for seed in seeds]
     live, past = list(range(len(writers))), len(chat["prefix"])
-    # Rows outside answers stay without labels: no token has a probability there.
+    # Rows of the shared start and of padding stay without labels: no token has a probability there.
     top_ids = np.zeros((len(writers), POSITIONS, TOP), np.int32)
     top_logprobs = np.full((len(writers), POSITIONS, TOP), -np.inf, np.float16)
     cache = target.cache(len(live), POSITIONS)
@@ -108,11 +108,11 @@ def write_wave(target, chat, seeds, random_source, generator):
     while past < POSITIONS and len(live) > len(writers) * STRAGGLERS:
         logits = target.logits(hidden)[:, -1]
         values, ids = logits.topk(min(TOP_K, logits.shape[-1]))
-        answering = [row for row, number in enumerate(live) if writers[number].answers]
-        labelled = [live[row] for row in answering]
-        top_ids[labelled, past - 1] = ids[answering, :TOP].int().cpu()
-        total = logits[answering].logsumexp(-1, keepdim=True)
-        top_logprobs[labelled, past - 1] = (values[answering, :TOP] - total).half().cpu()
+        writing = [row for row, number in enumerate(live) if writers[number].state == "writing"]
+        labelled = [live[row] for row in writing]
+        chances = values[:, :TOP] - logits.logsumexp(-1, keepdim=True)
+        top_ids[labelled, past - 1] = ids[writing, :TOP].int().cpu()
+        top_logprobs[labelled, past - 1] = chances[writing].half().cpu()
         heat = torch.tensor([writers[number].next_temperature() for number in live], device=target.device)[:, None]
         chances = (values / heat.clamp_min(0.05)).softmax(-1)
         drawn = ids.gather(1, torch.multinomial(chances, 1, generator=generator))

@@ -4,10 +4,11 @@
                     [--features] [--passes 2] [--processes 1]
 
 The head starts as layers of the target with a bridge that least squares fits, or as a finished head (--from); all of it is trained,
-embedding and scored rows stay the target's own. Loss: cross entropy to the target's 16 likeliest tokens, on answers only, over the static vocabulary, the batch's tokens and
-random others. With --features the first 35 % of the run unroll one step, the rest three. DIRECTORY/checkpoint.pt is written every few
-minutes and at the end; the same command goes on from it. Several processes train copies of the head on batches of their own and average
-the weights now and then (local SGD, arXiv 1805.09767): on a CPU that is faster than one process with as many threads.
+embedding and scored rows stay the target's own. Loss: cross entropy to the target's 16 likeliest tokens, on answers and with less weight
+on the user's turn, over the static vocabulary, the batch's tokens and random others. With --features the first 35 % of the run unroll one
+step, the rest three. DIRECTORY/checkpoint.pt is written every few minutes and at the end; the same command goes on from it. Several
+processes train copies of the head on batches of their own and average the weights now and then (local SGD, arXiv 1805.09767): on a CPU
+that is faster than one process with as many threads.
 """
 
 import argparse
@@ -145,7 +146,7 @@ class Run:
             own = own.reshape(-1)[scored].to(device)
             part, best = Distillation.apply(g.reshape(-1, g.shape[-1])[scored.to(device)], rows, *flat, own)
             loss = loss + STEP_WEIGHT**k * part / count
-            right.append((best == flat[0][:, 0]).float().mean().item())
+            right.append((best == flat[0][:, 0])[own == 1].float().mean().item())
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.rate, self.step, progress)
         self.optimiser.zero_grad()
@@ -153,7 +154,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        return right, loss.item(), int(count)
+        return right, loss.item(), int((weights == 1).sum())
 
 
 class Trainer:
