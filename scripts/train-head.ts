@@ -172,6 +172,7 @@ async function main(): Promise<void> {
   await step('train.py', [...onDevice, ...more, ...start, ...effort]);
   const out = join(heads, name);
   await step('export.py', [...common, '--name', name, '--sha256', await fileSum(model), '--out', out]);
+  await step('calibrate.py', [...onDevice, '--head', `${out}.json`]);
   await step('evaluate.py', [...onDevice, '--head', `${out}.json`]);
   console.log(`\nThe gateway will use ${out}.json for ${model} (FORETOKEN_DRAFT=auto).`);
 }

@@ -48,8 +48,10 @@ export async function openLocalDraft(options: LocalDraftOptions): Promise<LocalD
 
 async function openHead(manifestPath: string, options: LocalDraftOptions): Promise<LocalDraft> {
   const { target, home } = options;
+  const head = await readHeadFile(manifestPath);
+  const { greedyShift = 0 } = head.manifest;
   const pack = await packHead({
-    head: await readHeadFile(manifestPath),
+    head,
     target: await readGguf(target.path),
     targetSha256: target.sha256,
     packsDirectory: join(home, 'packs'),
@@ -57,7 +59,7 @@ async function openHead(manifestPath: string, options: LocalDraftOptions): Promi
   return (tokenizer) =>
     startLmDrafter({
       name: 'head',
-      model: { ...modelOptions(pack, tokenizer), confident: true },
+      model: { ...modelOptions(pack, tokenizer), confident: true, greedyShift },
       now: options.now,
       onFailure: options.onFailure,
     });

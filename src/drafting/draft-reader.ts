@@ -17,6 +17,8 @@ export interface DraftModelOptions extends ExecutorOptions {
   readonly eosIds: readonly number[];
   /** Does the graph tell how sure it is, as a draft head's does? Left out: no. */
   readonly confident?: boolean;
+  /** Log odds by which its first choice is right more often than it tells, greedily. Left out: 0. */
+  readonly greedyShift?: number;
 }
 
 interface SequenceState {
@@ -82,11 +84,11 @@ export class DraftReader {
     const tokens = [...state.tokens, ...ahead];
     if (tokens.length > dims.contextLength || tokens.some((id) => id >= dims.vocab)) return null;
     this.#keepRight(sequence, state, tokens);
-    const { targetVocab, confident = false } = this.#options;
+    const { targetVocab, confident = false, greedyShift = 0 } = this.#options;
     const reading = new Reading({
       ...{ executor: this.#executor, store: this.#store, sequence },
       ...{ tokens, fed: state.fed, expected: state.expected },
-      ...{ vocab: dims.vocab, targetVocab, confident },
+      ...{ vocab: dims.vocab, targetVocab, confident, greedyShift },
       stands: () => this.#states.get(sequence) === state,
     });
     try {

@@ -7,6 +7,7 @@ import { drawSparse, type SparseProbs, truncated } from '../../shards/draft-prob
 import type { Executor, ExecutorResult, HeadOutput } from '../../shards/executor.ts';
 import type { KvStore } from '../../shards/kv-store.ts';
 import { chooseToken, needsLogits, type Sampling, softmax, targetProbs } from '../../shards/sampler.ts';
+import { greedyChances } from './greedy-chances.ts';
 import { rankTokens } from './ranking.ts';
 
 /** Rows of one pass over a prompt: longer ones block the thread for no gain in time per row. */
@@ -24,7 +25,7 @@ export interface GuessRule {
 /** What the model expects behind a row. */
 export interface Guess {
   readonly id: number;
-  /** The model's own probability of it; 1 where it does not tell. */
+  /** Of a greedy target; 1 where the model does not tell. */
   readonly chance: number;
   /** The law that it was drawn from, if that was asked for. */
   readonly law: SparseProbs | null;
@@ -44,6 +45,8 @@ interface ReadingParts {
   readonly targetVocab: number;
   /** Does the graph rank ids and tell how sure it is? */
   readonly confident: boolean;
+  /** Log odds by which its first choice is right more often than it tells. */
+  readonly greedyShift: number;
   /** False once the sequence was closed or begun anew. */
   readonly stands: () => boolean;
 }
@@ -149,9 +152,11 @@ export class Reading {
   #guesses(result: ExecutorResult, row: number, rule: GuessRule, position: number): readonly Guess[] {
     const { ranking, argmax, logits } = result;
     if (ranking !== null) {
-      const { width, ids, chances } = ranking;
+      const { width, ids } = ranking;
+      const told = ranking.chances.subarray(row * width, (row + 1) * width);
+      const chances = greedyChances(told, this.#parts.greedyShift);
       return Array.from({ length: width }, (_, place) => ({
-        ...{ id: ids[row * width + place]!, chance: chances[row * width + place]!, law: null },
+        ...{ id: ids[row * width + place]!, chance: chances[place]!, law: null },
       }));
     }
     if (argmax !== null) return [{ id: argmax[row]!, chance: 1, law: null }];

@@ -19,6 +19,8 @@ const weightBytesMax = 512 * 2 ** 20;
 /** A header lists some twenty tensors. */
 const headerBytesMax = 1 << 20;
 const layersMax = 16;
+/** Beyond this a head would be right in spite of itself: .5 told, .98 right. */
+const greedyShiftMax = 4;
 
 /** What a head is; `training` is a record for people and read by nobody. */
 export interface HeadManifest {
@@ -39,6 +41,11 @@ export interface HeadManifest {
   /** Tokens that the head scores. */
   readonly draftVocab: number;
   readonly weights: { readonly file: string; readonly bytes: number; readonly sha256: string };
+  /**
+   * Log odds by which the head's first choice is right more often than it tells, of a greedy target. Left out: 0, as in
+   * heads that were made before it was measured.
+   */
+  readonly greedyShift?: number;
   readonly training: unknown;
 }
 
@@ -67,7 +74,7 @@ export async function readHeadManifest(path: string): Promise<HeadManifest> {
       `${path} is no draft head of format ${headFormat}; train it again`,
     );
   }
-  const { layers, bridgeBefore, draftVocab, dims, weights, target } = manifest;
+  const { layers, bridgeBefore, draftVocab, dims, weights, target, greedyShift = 0 } = manifest;
   const counts = [...Object.values(dims ?? {}), draftVocab, weights?.bytes];
   const sound =
     Array.isArray(layers) &&
@@ -78,6 +85,7 @@ export async function readHeadManifest(path: string): Promise<HeadManifest> {
     counts.length === 8 &&
     counts.every((count) => Number.isSafeInteger(count) && count > 0) &&
     draftVocab <= dims.vocab &&
+    Math.abs(greedyShift) <= greedyShiftMax &&
     typeof target?.sha256 === 'string' &&
     /^[\w.-]+$/.test(weights.file);
   if (!sound) throw new ModelFileError('corrupt', `${path} contradicts itself; train the head again`);

@@ -124,6 +124,8 @@ test('readHeadFile refuses files that do not belong together or contradict thems
     [{ bridgeBefore: 2 }, /contradicts itself/],
     [{ draftVocab: 1_000_000 }, /contradicts itself/],
     [{ dims: { hidden: 64 } }, /contradicts itself/],
+    [{ greedyShift: 9 }, /contradicts itself/],
+    [{ greedyShift: 'much' }, /contradicts itself/],
   ] as const) {
     await assert.rejects(readHeadFile(await write(manifest)), message);
   }
