@@ -108,10 +108,8 @@ async function startHead(): Promise<Drafter> {
   const targetSha256 = createHash('sha256').update(readFileSync(values.model!)).digest('hex');
   const manifest = values.head ?? (await findDraftHead('', targetSha256));
   if (manifest === null) throw new Error(`no draft head is known for ${values.model}; give one with --head`);
-  const file = await readHeadFile(manifest);
-  const { greedyShift = 0 } = file.manifest;
   const pack = await packHead({
-    head: file,
+    head: await readHeadFile(manifest),
     target,
     targetSha256,
     packsDirectory: join(tmpdir(), 'foretoken-simulated-packs'),
@@ -126,8 +124,6 @@ async function startHead(): Promise<Drafter> {
       kvBytesMax: 2 ** 28,
       targetVocab: vocabSize,
       eosIds,
-      confident: true,
-      greedyShift,
     },
     now: () => 0,
     onFailure: (error) => console.error(error),

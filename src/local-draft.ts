@@ -48,10 +48,8 @@ export async function openLocalDraft(options: LocalDraftOptions): Promise<LocalD
 
 async function openHead(manifestPath: string, options: LocalDraftOptions): Promise<LocalDraft> {
   const { target, home } = options;
-  const head = await readHeadFile(manifestPath);
-  const { greedyShift = 0 } = head.manifest;
   const pack = await packHead({
-    head,
+    head: await readHeadFile(manifestPath),
     target: await readGguf(target.path),
     targetSha256: target.sha256,
     packsDirectory: join(home, 'packs'),
@@ -59,7 +57,7 @@ async function openHead(manifestPath: string, options: LocalDraftOptions): Promi
   return (tokenizer) =>
     startLmDrafter({
       name: 'head',
-      model: { ...modelOptions(pack, tokenizer), confident: true, greedyShift },
+      model: { ...pack, ...limitsFor(tokenizer) },
       now: options.now,
       onFailure: options.onFailure,
     });
@@ -72,7 +70,7 @@ async function openModel(name: string, options: LocalDraftOptions): Promise<Loca
   refuseOtherVocabulary(name, { draft: file, target: await readGguf(target.path) });
   const dims = modelDims(file);
   const range = { start: 0, end: dims.layers };
-  const pack = await packShard({
+  const { onnxPath } = await packShard({
     file,
     sha256: model.sha256,
     modelName: model.name,
@@ -83,7 +81,7 @@ async function openModel(name: string, options: LocalDraftOptions): Promise<Loca
   });
   return (tokenizer) =>
     startLmDrafter({
-      model: modelOptions(pack, tokenizer),
+      model: { onnxPath, dims, range, ...limitsFor(tokenizer) },
       now: options.now,
       onFailure: options.onFailure,
     });
@@ -103,19 +101,13 @@ function refuseOtherVocabulary(
   }
 }
 
-function modelOptions(
-  { onnxPath, dims, range }: Pick<DraftModelOptions, 'onnxPath' | 'dims' | 'range'>,
-  tokenizer: Tokenizer,
-): DraftModelOptions {
+function limitsFor({ vocabSize, eosIds }: Tokenizer): Omit<DraftModelOptions, 'onnxPath' | 'dims' | 'range'> {
   return {
-    onnxPath,
-    dims,
-    range,
     threads: 1,
     // A draft need not be exact, and a single row is cheapest as it is.
     minRows: 1,
     kvBytesMax: draftKvBytesMax,
-    targetVocab: tokenizer.vocabSize,
-    eosIds: tokenizer.eosIds,
+    targetVocab: vocabSize,
+    eosIds,
   };
 }

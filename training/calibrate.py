@@ -8,30 +8,20 @@ odds of the head's first choice are shifted by the constant under which what it 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from compute import pick_device, pick_dtype
-from corpus import load_text, waves
+from corpus import held_out_greedy
+from head import first_choices
+from head_file import read_head, write_manifest
 from head_weights import load_head
 from target import Gguf
 
 SHIFTS = np.linspace(-1, 2, 151)
 # A chance of 1 has no odds.
 CHANCE_MAX = 1 - 1e-6
-
-
-@torch.no_grad()
-def told_and_right(head, scored, sequence):
-    """For each answer token: the chance that the head gives its first choice, and whether that is the token."""
-    tokens = torch.from_numpy(sequence.ids).to(scored.device)
-    states = head(tokens[None])[0][0, sequence.answer_start - 1 : -1]
-    told, first = F.linear(states.to(head.dtype), head.rows[scored]).float().softmax(-1).max(-1)
-    return told.cpu().numpy(), (scored[first] == tokens[sequence.answer_start :]).cpu().numpy()
 
 
 def likeliest_shift(told, right):
@@ -51,15 +41,17 @@ def main():
     args = parser.parse_args()
     device = pick_device(args.device)
     head, scored = load_head(Gguf(args.model), args.head, device, pick_dtype(device))
-    sequences = [s for path in waves(args.work / "text")[-args.held_out :] for s in load_text(path)]
-    outcomes = [told_and_right(head, scored, s) for s in sequences if s.temperature == 0]
+    outcomes = []
+    for s in held_out_greedy(args.work, args.held_out):
+        answer = slice(s.answer_start - 1, None)
+        outcomes.append([values[answer] for values in first_choices(head, scored, s.ids)])
     if not outcomes:
         print("no greedy answers were held out: the head's word is taken as it is")
         return
     told, right = (np.concatenate(parts) for parts in zip(*outcomes))
     shift = round(likeliest_shift(np.clip(told, 1 - CHANCE_MAX, CHANCE_MAX), right), 2)
-    manifest = json.loads(args.head.read_text())
-    args.head.write_text(json.dumps({**manifest, "greedyShift": shift}, indent=2) + "\n")
+    manifest, _ = read_head(args.head)
+    write_manifest(args.head, {**manifest, "greedyShift": shift})
     print(f"{len(told)} tokens: right {right.mean():.3f}, told {told.mean():.3f}, shift of the log odds {shift:.2f}")
 
 

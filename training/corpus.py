@@ -68,14 +68,14 @@ def load_text(path):
 
 
 def load_labelled(text_path, labels_path):
-    """The text with the target's words about it; where there are none, each token is taken to be followed by the text's next alone."""
+    """The text with the target's words about it; where there are none, the answer's own tokens are taken for certain."""
     sequences = load_text(text_path)
     if not labels_path.exists():
         for sequence in sequences:
             sequence.top_ids = np.zeros((len(sequence.ids), TOP), np.int32)
             sequence.top_ids[:-1, 0] = sequence.ids[1:]
             sequence.top_logprobs = np.full(sequence.top_ids.shape, -np.inf, np.float16)
-            sequence.top_logprobs[:-1, 0] = 0
+            sequence.top_logprobs[sequence.answer_start - 1 : -1, 0] = 0
         return sequences
     with np.load(labels_path) as data:
         labels = {name: data[name] for name in data.files}
@@ -88,6 +88,11 @@ def load_labelled(text_path, labels_path):
             sequence.features = labels["features"][rows]
         at = rows.stop
     return sequences
+
+
+def held_out_greedy(work, count):
+    """Greedy answers of the last `count` waves: what decoding will be like."""
+    return [s for path in waves(work / "text")[-count:] for s in load_text(path) if s.temperature == 0]
 
 
 def waves(directory):

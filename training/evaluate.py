@@ -13,27 +13,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from compute import pick_device, pick_dtype
-from corpus import load_text, waves
+from corpus import held_out_greedy
+from head import first_choices
 from head_weights import load_head
 from target import Gguf
 
 POSITIONS = 8
 LENGTHS = (2, 4, 8)
 LOOKUP_TOKENS = (8, 2)
-
-
-@torch.no_grad()
-def right_next(head, scored, ids):
-    """[n - 1] bool: does the head name ids[s + 1] after ids[: s + 1]?"""
-    device = scored.device
-    tokens = torch.tensor(ids, device=device)
-    g = head(tokens[None])[0][0, :-1]
-    guesses = scored[F.linear(g.to(head.dtype), head.rows[scored]).argmax(-1)]
-    return (guesses == tokens[1:]).cpu().numpy()
 
 
 def looked_up(ids, at):
@@ -67,7 +56,7 @@ def report(answers, head, scored):
     offered, accepted = np.zeros(POSITIONS), np.zeros(POSITIONS)
     played = {(length, lookup): [0, 0] for length in LENGTHS for lookup in (False, True)}
     for ids, start in answers:
-        right = right_next(head, scored, ids)
+        _, right = first_choices(head, scored, ids)
         for at in range(start, len(ids)):
             for k in range(min(POSITIONS, len(ids) - at)):
                 offered[k] += 1
@@ -106,10 +95,8 @@ def main():
             entry = json.loads(line)
             sets.setdefault(entry.get("set", "all"), []).append((entry["prompt"] + entry["ids"], len(entry["prompt"])))
     else:
-        for path in waves(args.work / "text")[-args.held_out :]:
-            for s in load_text(path):
-                if s.temperature == 0:
-                    sets.setdefault(s.kind, []).append((s.ids.tolist(), s.answer_start))
+        for s in held_out_greedy(args.work, args.held_out):
+            sets.setdefault(s.kind, []).append((s.ids.tolist(), s.answer_start))
     for name, answers in sets.items():
         print(json.dumps({"set": name, **report(answers, head, scored)}))
 

@@ -136,3 +136,15 @@ class Head(nn.Module):
             outputs.append(g)
             before = later(g, 1)
         return outputs
+
+
+@torch.no_grad()
+def first_choices(head, scored, ids):
+    """[n - 1] each: the chance that the head gives its first choice behind ids[: s + 1], and whether that is ids[s + 1].
+
+    `scored` are the ids that it chooses among.
+    """
+    tokens = torch.as_tensor(ids, device=scored.device)
+    states = head(tokens[None])[0][0, :-1]
+    chances, first = F.linear(states.to(head.dtype), head.rows[scored]).float().softmax(-1).max(-1)
+    return chances.cpu().numpy(), (scored[first] == tokens[1:]).cpu().numpy()

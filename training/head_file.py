@@ -68,7 +68,11 @@ def write_head(path, tensors, manifest):
             "sha256": hashlib.sha256(data).hexdigest(),
         },
     }
-    path.with_name(path.name + ".json").write_text(json.dumps(described, indent=2) + "\n")
+    write_manifest(path.with_name(path.name + ".json"), described)
+
+
+def write_manifest(path, manifest):
+    Path(path).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def read_head(manifest_path):

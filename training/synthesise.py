@@ -110,9 +110,9 @@ def write_wave(target, chat, seeds, random_source, generator):
         values, ids = logits.topk(min(TOP_K, logits.shape[-1]))
         writing = [row for row, number in enumerate(live) if writers[number].state == "writing"]
         labelled = [live[row] for row in writing]
-        chances = values[:, :TOP] - logits.logsumexp(-1, keepdim=True)
+        logprobs = values[:, :TOP] - logits.logsumexp(-1, keepdim=True)
         top_ids[labelled, past - 1] = ids[writing, :TOP].int().cpu()
-        top_logprobs[labelled, past - 1] = chances[writing].half().cpu()
+        top_logprobs[labelled, past - 1] = logprobs[writing].half().cpu()
         heat = torch.tensor([writers[number].next_temperature() for number in live], device=target.device)[:, None]
         chances = (values / heat.clamp_min(0.05)).softmax(-1)
         drawn = ids.gather(1, torch.multinomial(chances, 1, generator=generator))

@@ -154,7 +154,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        return right, loss.item(), int((weights == 1).sum())
+        return right, loss.item(), answer_tokens(batch)
 
 
 class Trainer:

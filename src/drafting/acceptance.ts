@@ -45,7 +45,7 @@ export const suffixPrior: AcceptancePrior = [
 /** A small model of the same family, before anything is known of it. It has no matches, so one bucket. */
 export const modelPrior: AcceptancePrior = bucketStarts.map(() => ({ first: 0.65, later: 0.72 }));
 
-/** A trained head: the default model's own on code and maths. */
+/** A trained head, before anything is known of it: as the first one of the default model was on code and maths. */
 export const headPrior: AcceptancePrior = bucketStarts.map(() => ({ first: 0.6, later: 0.67 }));
 
 /** Positions 0, 1, 2, 3, 4-7, 8-15, 16-31, 32-63 share their counts. */

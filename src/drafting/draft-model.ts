@@ -23,7 +23,7 @@ export interface DraftTask {
 
 export interface Drafted {
   readonly ids: Uint32Array;
-  /** Probability of each id among those that the model scores; null if it was not told. */
+  /** Chance of each id that a greedy target says it, given those before; null if it was not told. */
   readonly confidence: Float32Array | null;
   /** Per id the law that it was drawn from, if the task asked for it. */
   readonly probs: readonly SparseProbs[] | null;

@@ -75,7 +75,7 @@ export interface Draft {
    * draft ends, and no token is left out, because of what was drawn.
    */
   readonly probs: readonly SparseProbs[] | null;
-  /** Per token the drafter's own probability of it, given those before; null where it has none. */
+  /** Per token the chance that its drafter gives it, given those before; null where it tells none. */
   readonly confidence: Float32Array | null;
   /** Name of the drafter that made it, or its beginning: 'none', 'ngram', 'lm', 'head', 'grammar'. */
   readonly source: string;

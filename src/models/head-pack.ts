@@ -41,6 +41,10 @@ export interface PackedHead {
   readonly onnxPath: string;
   readonly dims: ModelDims;
   readonly range: LayerRange;
+  /** Its graph ranks tokens and tells how sure it is. */
+  readonly confident: true;
+  /** Of the manifest; 0 where it was not measured. */
+  readonly greedyShift: number;
 }
 
 /** Packs a head, or reuses the pack of an earlier start. Throws ModelFileError, PullError. */
@@ -49,7 +53,13 @@ export async function packHead(options: HeadPackOptions): Promise<PackedHead> {
   const dims = headDims(head.manifest, modelDims(target), targetSha256);
   const name = `head${packFormat}-${head.manifest.weights.sha256.slice(0, 16)}-${targetSha256.slice(0, 16)}`;
   const directory = join(packsDirectory, name);
-  const packed = { onnxPath: join(directory, graphName), dims, range: { start: 0, end: dims.layers } };
+  const packed = {
+    onnxPath: join(directory, graphName),
+    dims,
+    range: { start: 0, end: dims.layers },
+    confident: true,
+    greedyShift: head.manifest.greedyShift ?? 0,
+  } as const;
   if (await exists(directory)) return packed;
   const unfinished = `${directory}.part-${process.pid}`;
   try {

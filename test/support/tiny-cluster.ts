@@ -166,7 +166,7 @@ async function headDrafter(t: TestContext, { path, sha256 }: TinyModel): Promise
     startLmDrafter({
       ...drafterOptions(t),
       name: 'head',
-      model: { ...pack, ...limitsFor(tokenizer), confident: true },
+      model: { ...pack, ...limitsFor(tokenizer) },
     });
 }
 

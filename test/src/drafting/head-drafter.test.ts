@@ -33,7 +33,7 @@ before(async () => {
     packsDirectory: join(directory, 'packs'),
   });
   const limits = { threads: 1, minRows: 2, kvBytesMax: 1 << 26 } as const;
-  model = { ...pack, ...limits, targetVocab: tinyModel.vocab, eosIds: [], confident: true };
+  model = { ...pack, ...limits, targetVocab: tinyModel.vocab, eosIds: [] };
 });
 
 after(() => rm(directory, { recursive: true }));
