@@ -31,19 +31,20 @@ const confidentHandicap = 1.3;
 const confidentLengthMax = 16;
 
 /**
- * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row: some ms
- * of passes against its share of a round trip. That threshold has bounds. Between fast links rows are dear, but fill
- * pauses, so a draft ends no earlier than at the upper one; between slow links they are cheap, but below the lower one
- * hardly any is right.
+ * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row. Most of a
+ * row's passes falls into the time in which the ring waits for its links anyway; this share of them is what the answer
+ * comes later by (docs/log.md). That threshold has bounds: between fast links fill pauses, so a draft ends no earlier than at
+ * the upper one; between slow links rows are cheap, but below the lower one hardly any is right.
  */
+const flowingRowShare = 0.3;
 const flowingReachMin = 0.02;
 const flowingReachMax = 0.1;
 
 /** Beside rows that slow others down the chance has to be worth them; a token that is nearly sure always goes. */
 const loadedReachMax = 0.9;
 
-/** Tokens that a model writes before they leave: the next ones are written while these travel. */
-const pipelinedChunk = 4;
+/** Tokens that a model writes before they leave, in one frame: the next ones are written while these travel. */
+const pipelinedChunk = 3;
 
 /** How far ahead sources are compared. */
 const comparedTokens = 16;
@@ -113,7 +114,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   function reachWorth({ rowLoadMs = 0 }: LoadedRequest, run: number): number {
     const msPerToken = experience.roundMs(1) / run;
     const rowMs = experience.roundMs(2) - experience.roundMs(1);
-    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, rowMs / msPerToken));
+    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, (flowingRowShare * rowMs) / msPerToken));
     return Math.min(loadedReachMax, Math.max(own, rowLoadMs / msPerToken));
   }
 

@@ -11,8 +11,8 @@ export interface StageCost {
   readonly perRowMs: number;
 }
 
-/** Smaller frames pay more for headers and wake-ups than pipelining gives back. */
-const sliceRowsMin = 2;
+/** Of a smaller frame's pass nearly all is fixed cost, which takes from the frames around it where stages share cores. */
+const sliceRowsMin = 4;
 /** Larger ones leave nothing to overlap. */
 const sliceRowsMax = 16;
 
