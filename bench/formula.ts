@@ -20,6 +20,8 @@ export interface Ring {
 export interface CountedRound {
   readonly draftMs: number;
   readonly frames: number;
+  /** Frames on the ring while its first one passes; left out: its own. */
+  readonly together?: number;
   readonly answeredRows: number;
   readonly stagesMs: readonly number[];
   readonly fromIdle: boolean;
@@ -72,7 +74,7 @@ export interface CountedTime {
  * A frame that meets an idle ring takes draft time + H · t1 + tv; one that follows another comes back by the time of the
  * ring's busiest stage later, or by its draft time if that is longer. The busiest is so over all rounds: stages that are
  * slow by turns hold up less than the slowest of each frame would. `tvMs` gives a pass's compute by its rows and by the
- * frames that left with it.
+ * frames on the ring beside it.
  */
 export function countedTime(
   rounds: readonly CountedRound[],
@@ -88,7 +90,10 @@ export function countedTime(
   let misses = 0;
   let ringMs = 0;
   let behindMs = 0;
-  for (const [i, { draftMs, frames, answeredRows, fromIdle, opening }] of rounds.entries()) {
+  for (const [
+    i,
+    { draftMs, frames, together = frames, answeredRows, fromIdle, opening },
+  ] of rounds.entries()) {
     const stageMs = behind[i]![busiest] ?? 0;
     if (!fromIdle) {
       behindMs += frames === 0 ? 0 : Math.max(stageMs, draftMs);
@@ -96,7 +101,7 @@ export function countedTime(
     }
     misses += 1;
     ringMs += link.hops * link.t1Ms;
-    ringMs += opening ? tvMs(1, 1) : draftMs + tvMs(answeredRows / Math.max(1, frames), frames);
+    ringMs += opening ? tvMs(1, 1) : draftMs + tvMs(answeredRows / Math.max(1, frames), together);
     behindMs += stageMs;
   }
   return {

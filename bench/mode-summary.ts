@@ -2,6 +2,7 @@
  * Runs → one line per data set and mode, with the formula beside the measurement. Pure. Speed-ups and the formula are
  * quotients of sums over all tokens (as the published figures are), tokens/s also as the median over prompts.
  */
+import { pipelinedChunk } from '../src/drafting/draft-plan.ts';
 import { framesMax } from '../src/engine/scheduler.ts';
 import {
   asynchronousMsPerToken,
@@ -56,6 +57,9 @@ export interface ModeSummary {
   readonly keptPerToken: number;
   readonly distortionPerToken: number;
 }
+
+/** Drafters that write token by token. */
+const modelSources: ReadonlySet<string> = new Set(['head', 'lm']);
 
 interface Conditions {
   readonly modes: readonly BenchMode[];
@@ -174,7 +178,19 @@ function predictions(
         );
   }
   const firstMs = (rows: number, together: number): number => firstPassMs(shared(rows), together);
-  return { hops, passMs, counted: countedTime(rounds, tokens, { hops, t1Ms }, firstMs), closedMsPerToken };
+  const flowing = overlaps(mode)
+    ? rounds.map((round) => ({ ...round, together: together(round, workers) }))
+    : rounds;
+  return { hops, passMs, counted: countedTime(flowing, tokens, { hops, t1Ms }, firstMs), closedMsPerToken };
+}
+
+/**
+ * Frames on the ring while the first of a draft passes. Where frames flow, a model whose first tokens have left writes on
+ * behind them, so that every stage has a frame; those that a wrong token ends leave no record.
+ */
+function together({ source, drafted, frames }: ModeRun['rounds'][number], stages: number): number {
+  const goesOn = modelSources.has(source) && drafted >= pipelinedChunk;
+  return goesOn ? Math.max(frames, stages) : frames;
 }
 
 export function msPerToken(runs: readonly ModeRun[]): number {

@@ -57,7 +57,7 @@ function compose(
       `tv = line through the engines' times of the set; td = time per drafted token; closed = one alpha for every position (not judged).\n`,
     draw(formulaTable(report)),
     heading('Formula beside measurement, asynchronous modes, ms per token'),
-    `counted = (1 - alpha) · R + alpha · delta: of all tokens the share 1 - alpha waited for the ring (R: draft, H · t1, tv of the frame's rows, longer where the frames behind it share its cores), ` +
+    `counted = (1 - alpha) · R + alpha · delta: of all tokens the share 1 - alpha waited for the ring (R: draft, H · t1, tv of the frame's rows, longer where the frames behind it share its cores; a model that writes on fills every stage), ` +
       `the others came delta behind the one before (the busiest stage's time for their frames, or the draft time if that is longer). ` +
       `closed: frames without end until a token is wrong, one alpha; delta = max(slowest stage, draft, work / cores, ring / window).\n`,
     draw(asynchronousTable(report)),

@@ -44,7 +44,7 @@ const flowingReachMax = 0.1;
 const loadedReachMax = 0.9;
 
 /** Tokens that a model writes before they leave, in one frame: the next ones are written while these travel. */
-const pipelinedChunk = 3;
+export const pipelinedChunk = 3;
 
 /** How far ahead sources are compared. */
 const comparedTokens = 16;
