@@ -31,14 +31,16 @@ const confidentHandicap = 1.3;
 const confidentLengthMax = 16;
 
 /**
- * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row. Most of a
- * row's passes falls into the time in which the ring waits for its links anyway; this share of them is what the answer
- * comes later by (docs/log.md). That threshold has bounds: between fast links fill pauses, so a draft ends no earlier than at
- * the upper one; between slow links rows are cheap, but below the lower one hardly any is right.
+ * Where frames flow behind one another a draft goes on while the chance that all of it is right is worth a row. Of a row's
+ * passes the answer pays the share of the time that is not spent on links, in which stages and cores would rest (docs/log.md).
+ * That threshold has bounds: fill pauses, so a draft ends no earlier than at the upper one; below the lower one
+ * hardly any is right.
  */
-const flowingRowShare = 0.3;
 const flowingReachMin = 0.02;
 const flowingReachMax = 0.1;
+
+/** What opens a round is waited for in full: a model's first tokens end where one is not worth its draft and its row. */
+const openingReachMax = 0.25;
 
 /** Beside rows that slow others down the chance has to be worth them; a token that is nearly sure always goes. */
 const loadedReachMax = 0.9;
@@ -85,6 +87,7 @@ interface ModelOffer extends ModelAsked {
 
 /** What a draft costs others. */
 type LoadedRequest = Pick<DraftRequest, 'rowLoadMs'>;
+type FlowingRequest = Pick<DraftRequest, 'rowLoadMs' | 'passShare'>;
 
 /** What a model is to write for likely outcomes of the round under way. */
 export interface Preparation {
@@ -111,11 +114,22 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
       experience.roundMs(rows) + rowLoadMs * (rows - 1);
 
   /** Below which chance a row behind others under way costs everybody more than the share of a token that it is worth. */
-  function reachWorth({ rowLoadMs = 0 }: LoadedRequest, run: number): number {
+  function reachWorth({ rowLoadMs = 0, passShare = 1 }: FlowingRequest, run: number): number {
     const msPerToken = experience.roundMs(1) / run;
     const rowMs = experience.roundMs(2) - experience.roundMs(1);
-    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, (flowingRowShare * rowMs) / msPerToken));
+    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, (passShare * rowMs) / msPerToken));
     return Math.min(loadedReachMax, Math.max(own, rowLoadMs / msPerToken));
+  }
+
+  /** Below which chance a token that a round waits for costs more than it is worth. */
+  function openingWorth({ name }: Drafter, msPerToken: number): number {
+    return Math.min(openingReachMax, tokenMs(name, experience.roundMs) / msPerToken);
+  }
+
+  /** What one more token of a model's draft takes: a row, and its writing. */
+  function tokenMs(name: string, roundMs: (rows: number) => number): number {
+    const writingMs = experience.modelDraftMs(name, 2) - experience.modelDraftMs(name, 1);
+    return roundMs(2) - roundMs(1) + writingMs;
   }
 
   /** The length that the policy fixes or the controller picks, and its price. */
@@ -182,7 +196,9 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
         const known = session.models.get(model.name)!;
         const run = runLength(known.acceptance.chances(0), comparedTokens);
         const msPerToken = (experience.roundMs(1) + experience.modelDraftMs(model.name, length)) / run;
-        const reachMin = reachWorth(request, run) / (ahead?.reach ?? 1);
+        const worth = reachWorth(request, run);
+        const reachMin =
+          ahead === undefined ? Math.max(worth, openingWorth(model, msPerToken)) : worth / ahead.reach;
         return { model, known, length, reachMin, msPerToken };
       })
       .filter(({ reachMin }) => reachMin <= 1);
@@ -244,8 +260,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   ): { readonly msPerToken: number; readonly reachMin: number } {
     const draftMs = (length: number): number => experience.modelDraftMs(name, length);
     const msPerToken = (roundMs(drafted + 1) + draftMs(drafted)) / committed;
-    const tokenMs = roundMs(2) - roundMs(1) + draftMs(2) - draftMs(1);
-    return { msPerToken, reachMin: tokenMs / msPerToken };
+    return { msPerToken, reachMin: tokenMs(name, roundMs) / msPerToken };
   }
 
   return {

@@ -55,6 +55,8 @@ export interface DraftRequest {
   readonly reachMin?: number;
   /** Frames flow behind one another: a longer draft costs no time, only rows. Left out: the draft is one frame. */
   readonly pipelined?: boolean;
+  /** Where frames flow: share of a round trip that passes take, the rest being links. Left out: 1. */
+  readonly passShare?: number;
   /** What one more row costs the other sessions on the ring together, ms; left out: 0, as for one alone. */
   readonly rowLoadMs?: number;
   /** Guesses that are under way behind sequence.tokens: the draft goes on after them. Left out: none are. */

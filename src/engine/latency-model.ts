@@ -86,6 +86,8 @@ export interface LatencyModel {
   prefillMs(rows: number, others: RingLoad): number;
   /** Do links cost more than a pass of one row, so that overlapping is worth wasted rows? */
   pipeliningPays(): boolean;
+  /** Share of a round trip that its passes take, the rest being links. */
+  passShare(): number;
   /**
    * Rows under way that keep the slowest stage busy by passes in which the fixed cost is a small share: those in a pass
    * there, and as many again for each pass that fits into the rest of the way round.
@@ -100,6 +102,9 @@ export interface LatencyModel {
 const fullPassFactor = 8;
 /** A draft and its bonus: with less of them than one for each stage under way, stages stand still however cheap a pass is. */
 const frameRowsUsual = 8;
+
+/** Of one frame among several that follow one another. */
+const frameRowsShort = 4;
 
 export function createLatencyModel(): LatencyModel {
   let stageFits: LineFit[] = [createLineFit(stagePrior)];
@@ -161,6 +166,7 @@ export function createLatencyModel(): LatencyModel {
     draftMs: ({ source, ids }) => drafts.get(source)?.at(ids.length) ?? 0,
     prefillMs: (rows, others) => prefill.at(rows) + loadMs(others),
     pipeliningPays: () => links !== null && links > passesMs(1),
+    passShare: () => passesMs(frameRowsShort) / (linksMs() + passesMs(frameRowsShort)),
     fillingRows() {
       const { fixedMs, perRowMs } = stage();
       if (perRowMs <= 0) return Number.POSITIVE_INFINITY;

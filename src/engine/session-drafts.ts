@@ -12,7 +12,7 @@ import type { Session } from './session.ts';
 /** What the drafts of all sessions share. */
 export interface DraftsOptions {
   readonly drafter: Drafter;
-  readonly latency: Pick<LatencyModel, 'terms' | 'pipeliningPays'>;
+  readonly latency: Pick<LatencyModel, 'terms' | 'pipeliningPays' | 'passShare'>;
   /** Asks for another turn of the loop. */
   readonly wake: () => void;
   /** Frames that one session may have under way, as of the last plan. */
@@ -86,6 +86,7 @@ export class SessionDrafts {
       draftTokensMax: session.draftTokensMax - ids.length,
       policy: session.request.speculation,
       pipelined: this.framesMax > 1,
+      passShare: latency.passShare(),
       rowLoadMs: latency.terms().loadRowMs * Math.max(0, working() - 1),
       ...(flight.length === 0 ? {} : { ahead: { ids, reach: flight.reach() } }),
     };
