@@ -84,6 +84,11 @@ export function fitPassMs(runs: readonly ModeRun[]): Line {
   );
 }
 
+/** Do their frames differ in rows? Plain decoding by itself tells nothing of what a row costs. */
+function severalRows(runs: readonly ModeRun[]): boolean {
+  return new Set(runs.flatMap(({ rounds }) => rounds.map(({ answeredRows }) => answeredRows))).size > 1;
+}
+
 /** Lines in the order of `modes` within each set. */
 export function summariseModes(runs: readonly ModeRun[], conditions: Conditions): ModeSummary[] {
   const counted = runs.filter(({ repeating, decodeTokens }) => !repeating && decodeTokens > 0);
@@ -93,7 +98,7 @@ export function summariseModes(runs: readonly ModeRun[], conditions: Conditions)
     );
     const overlapping = new Set(conditions.modes.filter(overlaps).map(({ name }) => name));
     const alone = ofSet.filter(({ mode }) => !overlapping.has(mode));
-    const passMs = fitPassMs(alone);
+    const passMs = fitPassMs(severalRows(alone) ? alone : ofSet);
     const shares = stageShares(
       alone.flatMap(({ rounds }) => rounds),
       conditions.workers,
