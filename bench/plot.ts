@@ -58,7 +58,7 @@ const legendWidth = 200;
 const plotHeight = 300;
 const laneHeight = 26;
 const laneGap = 10;
-const laneNameWidth = 140;
+const laneNameWidth = 168;
 const laneNoteWidth = 84;
 const fontPx = 12;
 /** Mean width of a digit, to see whether a text fits. */
