@@ -117,13 +117,16 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   function reachWorth({ rowLoadMs = 0, passShare = 1 }: FlowingRequest, run: number): number {
     const msPerToken = experience.roundMs(1) / run;
     const rowMs = experience.roundMs(2) - experience.roundMs(1);
-    const own = Math.min(flowingReachMax, Math.max(flowingReachMin, (passShare * rowMs) / msPerToken));
-    return Math.min(loadedReachMax, Math.max(own, rowLoadMs / msPerToken));
+    const own = Math.min(
+      flowingReachMax,
+      Math.max(flowingReachMin, chanceWorth(passShare * rowMs, msPerToken)),
+    );
+    return Math.min(loadedReachMax, Math.max(own, chanceWorth(rowLoadMs, msPerToken)));
   }
 
   /** Below which chance a token that a round waits for costs more than it is worth. */
   function openingWorth({ name }: Drafter, msPerToken: number): number {
-    return Math.min(openingReachMax, tokenMs(name, experience.roundMs) / msPerToken);
+    return Math.min(openingReachMax, chanceWorth(tokenMs(name, experience.roundMs), msPerToken));
   }
 
   /** What one more token of a model's draft takes: a row, and its writing. */
@@ -260,7 +263,7 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
   ): { readonly msPerToken: number; readonly reachMin: number } {
     const draftMs = (length: number): number => experience.modelDraftMs(name, length);
     const msPerToken = (roundMs(drafted + 1) + draftMs(drafted)) / committed;
-    return { msPerToken, reachMin: tokenMs(name, roundMs) / msPerToken };
+    return { msPerToken, reachMin: chanceWorth(tokenMs(name, roundMs), msPerToken) };
   }
 
   return {
@@ -288,6 +291,11 @@ export function createDraftPlans(models: readonly Drafter[], experience: Experie
       return { model: best.model, draftTokensMax, reachMin };
     },
   };
+}
+
+/** Chance of a token, of `tokenMs` each, that is worth `costMs`: what costs nothing is worth any, though a fit say that rounds take no time. */
+function chanceWorth(costMs: number, tokenMs: number): number {
+  return costMs === 0 ? 0 : costMs / tokenMs;
 }
 
 /** A fixed length is that of one draft, whether it travels in one frame or in several. */
