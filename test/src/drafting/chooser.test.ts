@@ -48,6 +48,15 @@ test('createDraftPlanner drafts 16 tokens of a long match at once and 32 soon', 
   assert.ok(Math.max(...lengths.slice(0, 6)) >= 28, `${lengths}`);
 });
 
+test('createDraftPlanner still drafts where the fitted time of a short round is zero: frames that flow', async () => {
+  const world = { matches: exactMatches, fixedMs: -40, rowMs: 4, jitterMs: 0, pipelined: true };
+  const { lengths } = await runWorld(world, auto, 40);
+  assert.ok(
+    lengths.every((length) => length > 0),
+    `${lengths}`,
+  );
+});
+
 for (const pipelined of [false, true]) {
   test(`createDraftPlanner drafts less the more its rows cost others: ${pipelined ? 'frames that flow' : 'rounds'}`, async () => {
     const world = { matches: flatMatches, fixedMs: 87, rowMs: 4, jitterMs: 0, pipelined };
