@@ -166,7 +166,11 @@ export function createLatencyModel(): LatencyModel {
     draftMs: ({ source, ids }) => drafts.get(source)?.at(ids.length) ?? 0,
     prefillMs: (rows, others) => prefill.at(rows) + loadMs(others),
     pipeliningPays: () => links !== null && links > passesMs(1),
-    passShare: () => passesMs(frameRowsShort) / (linksMs() + passesMs(frameRowsShort)),
+    passShare() {
+      const passes = passesMs(frameRowsShort);
+      // Where neither takes time that could be told, nothing says that a row is cheap.
+      return passes === 0 && linksMs() === 0 ? 1 : passes / (linksMs() + passes);
+    },
     fillingRows() {
       const { fixedMs, perRowMs } = stage();
       if (perRowMs <= 0) return Number.POSITIVE_INFINITY;
